@@ -1,0 +1,12 @@
+//! mwan3: a multi-WAN manager. The layers, arrows pointing down only (tests/layers.rs enforces them):
+//!
+//! ```text
+//! main  cli                                   shell: effects, no decisions
+//! system/{netlink, route, nftables, netifd …} the only door to the kernel and the host
+//! ------------------------------------------- below: values in, values out; no files, sockets, clock
+//! plan/{policy, rules, ruleset, routing, diff}  health/{link, score, history, events}  report
+//! config/{options, check}   uci   nft   network   mark   address
+//! ```
+
+// They panic when nobody listens any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
