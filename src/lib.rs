@@ -10,3 +10,6 @@
 
 // They panic when nobody listens any more.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod address;
+pub mod mark;
