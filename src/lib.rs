@@ -13,3 +13,4 @@
 
 pub mod address;
 pub mod mark;
+pub mod uci;
