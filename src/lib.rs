@@ -13,4 +13,5 @@
 
 pub mod address;
 pub mod mark;
+pub mod network;
 pub mod uci;

@@ -1,0 +1,140 @@
+//! Which address of the router a packet through an uplink should come from, and which of several addresses
+//! is the better one.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Family;
+
+use super::{DeviceAddress, Network, scope};
+
+/// A source address and where it was found, for a host to warn of a mere guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub address: IpAddr,
+    pub origin: SourceOrigin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceOrigin {
+    /// An address of the interface itself.
+    Own,
+    /// One the host took from the interface's delegated prefixes.
+    Assigned,
+    /// Some device's address within a delegated prefix.
+    Delegated,
+    /// Only the kernel knows it, on the interface's device.
+    Device,
+}
+
+/// How far an address can be used as a source, the better one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Private IPv4 addresses too: masquerading is the rule there.
+    Global,
+    /// IPv6 unique and site local: only good behind somebody who translates prefixes.
+    UniqueLocal,
+    /// IPv4 only, for tunnels that are numbered so.
+    LinkLocal,
+    /// Never the source of a packet to the internet.
+    Nowhere,
+}
+
+/// Sort by it (stably: the host's own order decides between equals) and the best source comes first: one that
+/// is still preferred before a deprecated one, then a global one before a unique local one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Preference {
+    is_useless: bool,
+    is_deprecated: bool,
+    reach: Reach,
+}
+
+pub fn preference(address: IpAddr, is_deprecated: bool) -> Preference {
+    let reach = reach(address);
+    Preference { is_useless: reach == Reach::Nowhere, is_deprecated, reach }
+}
+
+pub fn reach(address: IpAddr) -> Reach {
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
+        return Reach::Nowhere;
+    }
+    match address {
+        IpAddr::V4(v4) if v4.is_broadcast() => Reach::Nowhere,
+        IpAddr::V4(v4) if v4.is_link_local() => Reach::LinkLocal,
+        IpAddr::V4(_) => Reach::Global,
+        IpAddr::V6(v6) => match v6.segments()[0] {
+            0xfe80..=0xfebf => Reach::Nowhere,
+            0xfec0..=0xfeff | 0xfc00..=0xfdff => Reach::UniqueLocal,
+            _ => Reach::Global,
+        },
+    }
+}
+
+impl Network {
+    /// The address that probes through this interface come from.
+    pub fn source_address(&self, interface: &str, family: Family) -> Option<IpAddr> {
+        self.source(interface, family).map(|source| source.address)
+    }
+
+    /// The interface's own address, else one from its delegated prefixes (uplinks that get a prefix but no
+    /// address), else any of its device. A later one wins only where it is better in itself: see `Merit`.
+    pub fn source(&self, interface: &str, family: Family) -> Option<Source> {
+        let (_, interface) = self.true_interface(interface, family)?;
+        let device = interface.device.as_deref();
+        let own = interface.addresses.iter().map(|own| (SourceOrigin::Own, own.address));
+        let assigned = interface.assigned.iter().map(|address| (SourceOrigin::Assigned, *address));
+        let delegated = self
+            .kernel_addresses()
+            .filter(|found| interface.prefixes.iter().any(|prefix| prefix.contains(found.address)))
+            .map(|found| (SourceOrigin::Delegated, found.address));
+        let of_device = device
+            .and_then(|name| self.device(name))
+            .into_iter()
+            .flat_map(|device| &device.addresses)
+            .filter(|found| found.scope != scope::HOST)
+            .map(|found| (SourceOrigin::Device, found.address));
+        own.chain(assigned)
+            .chain(delegated)
+            .chain(of_device)
+            .filter(|(_, address)| Family::of(*address) == family && reach(*address) != Reach::Nowhere)
+            .min_by_key(|(_, address)| self.merit(*address, device))
+            .map(|(origin, address)| Source { address, origin })
+    }
+
+    fn merit(&self, address: IpAddr, device: Option<&str>) -> Merit {
+        let in_kernel = self.kernel_addresses().find(|found| found.address == address);
+        let is_deprecated = in_kernel.is_some_and(|found| found.deprecated);
+        Merit {
+            is_not_ready: in_kernel.is_none_or(|found| found.tentative),
+            is_unrouted: !self.has_default_route_for(address, device),
+            preference: preference(address, is_deprecated),
+        }
+    }
+
+    fn has_default_route_for(&self, address: IpAddr, device: Option<&str>) -> bool {
+        self.routes
+            .iter()
+            .filter(|route| route.is_default() && route.family == Family::of(address))
+            .filter(|route| route.devices().any(|of_route| Some(of_route) == device))
+            .any(|route| {
+                route.source.is_none_or(|network| network.contains(address))
+                    && route.preferred_source.is_none_or(|preferred| preferred == address)
+            })
+    }
+
+    fn kernel_addresses(&self) -> impl Iterator<Item = &DeviceAddress> {
+        self.devices.iter().flat_map(|device| &device.addresses)
+    }
+}
+
+/// What a source must have to be of use, the weightiest first; the lowest is the best.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Merit {
+    /// Nothing can be bound to an address that the kernel has not got, or is still checking for duplicates.
+    is_not_ready: bool,
+    /// With source-specific default routes a packet from any other address has nowhere to go.
+    is_unrouted: bool,
+    preference: Preference,
+}
