@@ -12,6 +12,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod address;
+pub mod config;
 pub mod mark;
 pub mod network;
 pub mod uci;

@@ -1,0 +1,235 @@
+//! The typed configuration: what /etc/config/mwan3 says, with every default filled in and every name
+//! resolved. Built once, never changed. Mistakes in the file cost their own section and become `Problem`s.
+
+mod check;
+mod fields;
+pub mod options;
+mod problem;
+mod read;
+mod value;
+
+pub use check::check;
+pub use problem::{Problem, SectionName, Severity, exit_code};
+pub use read::read;
+
+use crate::address::{AddressMatch, Family, PortRange};
+use crate::mark::{InterfaceId, MarkMask};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    pub globals: Globals,
+    /// Those that could be read, in file order; a section that was skipped keeps its id to itself.
+    pub interfaces: Vec<Interface>,
+    pub policies: Vec<Policy>,
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Globals {
+    pub mask: MarkMask,
+    pub logging: bool,
+    /// Syslog severity, 0 (emerg) to 7 (debug).
+    pub log_level: u32,
+    pub lookup_tables: Vec<u32>,
+    /// Keep `from` on the default routes copied to the uplinks' tables.
+    pub source_routing: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interface {
+    pub name: String,
+    /// The position of the section, counted from 1 over all interface sections.
+    pub id: InterfaceId,
+    pub enabled: bool,
+    pub family: Family,
+    /// Plain Linux: the device this uplink uses.
+    pub device: Option<String>,
+    /// Plain Linux: the gateway, where no route in main tells it.
+    pub gateway: Option<std::net::IpAddr>,
+    pub tracking: Tracking,
+    pub flush_conntrack: Vec<FlushOn>,
+    /// Every connection of the router, not only this interface's.
+    pub flushes_all: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracking {
+    /// Addresses or host names; none means the interface is taken as good while it is up.
+    pub targets: Vec<String>,
+    pub method: TrackMethod,
+    /// For methods with ports; each has its usual one.
+    pub port: Option<u16>,
+    pub dns_name: String,
+    pub initially_online: bool,
+    pub reliability: u32,
+    pub count: u32,
+    pub size: u32,
+    pub max_ttl: u32,
+    pub timeout_ms: u32,
+    pub interval_ms: u32,
+    pub failure_interval_ms: u32,
+    pub keep_failure_interval: bool,
+    pub recovery_interval_ms: u32,
+    /// The pause before each round that confirms a failure while the interface is still online.
+    pub confirm_interval_ms: u32,
+    /// How often a confirming round asks each target, until it answers.
+    pub confirm_count: u32,
+    pub down: u32,
+    pub up: u32,
+    pub quality: Option<Quality>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrackMethod {
+    Ping,
+    Arp,
+    /// TCP connect to a port.
+    Tcp,
+    Udp,
+    Http,
+    Https,
+    Dns,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quality {
+    pub failure_latency_ms: u32,
+    pub failure_loss_percent: u32,
+    pub recovery_latency_ms: u32,
+    pub recovery_loss_percent: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushOn {
+    Ifup,
+    Ifdown,
+    Connected,
+    Disconnected,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    pub name: String,
+    /// Members whose interface exists in `Config::interfaces`, in list order.
+    pub members: Vec<Member>,
+    pub last_resort: LastResort,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    pub name: String,
+    pub interface: String,
+    /// The tier: lower wins.
+    pub metric: u32,
+    pub weight: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastResort {
+    Unreachable,
+    Blackhole,
+    Default,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    pub name: String,
+    /// The families this rule is made for, after its addresses have been looked at.
+    pub families: Vec<Family>,
+    pub protocol: Protocol,
+    /// Any of them matches; none means no test. Both families may be mixed.
+    pub sources: Vec<AddressMatch>,
+    pub destinations: Vec<AddressMatch>,
+    pub source_ports: Vec<PortRange>,
+    pub destination_ports: Vec<PortRange>,
+    /// A logical interface whose device the packet comes in by.
+    pub source_interface: Option<String>,
+    pub ipset: Option<IpsetMatch>,
+    /// Lifetime of a sticky entry, where the rule is sticky.
+    pub sticky_s: Option<u32>,
+    pub log: bool,
+    pub target: Target,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Any,
+    /// ICMP in IPv4, ICMPv6 in IPv6.
+    Icmp,
+    Number(u8),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IpsetMatch {
+    pub name: String,
+    pub negated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The name of a policy in `Config::policies`.
+    Policy(String),
+    Default,
+    Unreachable,
+    Blackhole,
+}
+
+impl Default for Globals {
+    fn default() -> Self {
+        Globals {
+            mask: MarkMask::default(),
+            logging: false,
+            log_level: 5,
+            lookup_tables: Vec::new(),
+            source_routing: false,
+        }
+    }
+}
+
+/// The shell package's defaults, so that an old configuration means what it meant.
+impl Default for Tracking {
+    fn default() -> Self {
+        Tracking {
+            targets: Vec::new(),
+            method: TrackMethod::Ping,
+            port: None,
+            dns_name: "www.google.com".to_owned(),
+            initially_online: true,
+            reliability: 1,
+            count: 1,
+            size: 56,
+            max_ttl: 60,
+            timeout_ms: 4_000,
+            interval_ms: 10_000,
+            failure_interval_ms: 10_000,
+            keep_failure_interval: false,
+            recovery_interval_ms: 10_000,
+            confirm_interval_ms: 10_000,
+            confirm_count: 1,
+            down: 5,
+            up: 5,
+            quality: None,
+        }
+    }
+}
+
+impl Default for Quality {
+    fn default() -> Self {
+        Quality {
+            failure_latency_ms: 1_000,
+            failure_loss_percent: 40,
+            recovery_latency_ms: 500,
+            recovery_loss_percent: 10,
+        }
+    }
+}
+
+impl Config {
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        self.interfaces.iter().find(|interface| interface.name == name)
+    }
+
+    pub fn policy(&self, name: &str) -> Option<&Policy> {
+        self.policies.iter().find(|policy| policy.name == name)
+    }
+}

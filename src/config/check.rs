@@ -1,0 +1,129 @@
+//! What reading cannot see: sections that do not fit together, rules that never match, and, with an observed
+//! network, uplinks the host does not have. Certain or silent: nothing is reported on a guess.
+
+mod network;
+mod shadow;
+mod usage;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::address::Family;
+use crate::network::Network;
+use crate::uci::{Package, Section};
+
+use super::options::{SPECIAL_TARGETS, SectionKind};
+use super::problem::{Problem, Severity};
+use super::{Config, Interface, Policy};
+
+/// `package` is what `config` was read from, for the lines; `file` is the name that problems show.
+pub fn check(config: &Config, package: &Package, file: &str, network: Option<&Network>) -> Vec<Problem> {
+    let mut report = Report::new(package, file);
+    for interface in &config.interfaces {
+        targets_can_answer(interface, &mut report);
+    }
+    for policy in &config.policies {
+        name_is_free(policy, &mut report);
+        interfaces_are_distinct(policy, &mut report);
+    }
+    usage::check(config, network, &mut report);
+    shadow::check(&config.rules, &mut report);
+    if let Some(network) = network {
+        network::check(config, network, &mut report);
+    }
+    report.finish()
+}
+
+/// Collects problems and knows where in the file their sections stand.
+struct Report<'a> {
+    file: &'a str,
+    sections: BTreeMap<(SectionKind, &'a str), &'a Section>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Report<'a> {
+    fn new(package: &'a Package, file: &'a str) -> Report<'a> {
+        let sections = package
+            .sections
+            .iter()
+            .filter_map(|section| Some(((SectionKind::from_name(&section.kind)?, &*section.name), section)))
+            .collect();
+        Report { file, sections, problems: Vec::new() }
+    }
+
+    fn about(&mut self, severity: Severity, (kind, name): (SectionKind, &str), text: String) {
+        if let Some(section) = self.sections.get(&(kind, name)) {
+            self.problems.push(Problem::of_section(severity, self.file, section, text));
+        }
+    }
+
+    /// The option's line is shown where the file has it.
+    fn about_option(
+        &mut self,
+        severity: Severity,
+        (kind, name): (SectionKind, &str),
+        option: &str,
+        text: String,
+    ) {
+        if let Some(section) = self.sections.get(&(kind, name)) {
+            let line = match section.option(option) {
+                Some(option) => option.value.line(),
+                None => section.line,
+            };
+            let problem = Problem::of_section(severity, self.file, section, text).with_option(option, line);
+            self.problems.push(problem);
+        }
+    }
+
+    fn line_of(&self, kind: SectionKind, name: &str) -> Option<u32> {
+        self.sections.get(&(kind, name)).and_then(|section| section.line)
+    }
+
+    fn finish(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| problem.line);
+        self.problems
+    }
+}
+
+fn targets_can_answer(interface: &Interface, report: &mut Report<'_>) {
+    let place = (SectionKind::Interface, &*interface.name);
+    let targets = &interface.tracking.targets;
+    let reliability = interface.tracking.reliability;
+    if !targets.is_empty() && u32::try_from(targets.len()).is_ok_and(|count| count < reliability) {
+        let text =
+            format!("{reliability} targets must answer, but there are only {}: never online", targets.len());
+        report.about_option(Severity::Warning, place, "reliability", text);
+    }
+    for target in targets {
+        let address = target.split('%').next().and_then(|address| address.parse::<IpAddr>().ok());
+        if address.is_some_and(|address| Family::of(address) != interface.family) {
+            let text = format!("{target} can never answer: the interface is {}", interface.family);
+            report.about_option(Severity::Warning, place, "track_ip", text);
+        }
+    }
+}
+
+fn name_is_free(policy: &Policy, report: &mut Report<'_>) {
+    if SPECIAL_TARGETS.contains(&&*policy.name) {
+        let text =
+            format!("no rule can use this policy: use_policy '{}' has a meaning of its own", policy.name);
+        report.about(Severity::Warning, (SectionKind::Policy, &policy.name), text);
+    }
+}
+
+fn interfaces_are_distinct(policy: &Policy, report: &mut Report<'_>) {
+    let mut seen = BTreeMap::new();
+    let mut told = BTreeSet::new();
+    for member in &policy.members {
+        let key = (member.metric, &*member.interface);
+        let Some(first) = seen.insert(key, &*member.name) else { continue };
+        if told.insert(key) {
+            let (metric, interface) = key;
+            let text = format!(
+                "members {first} and {} are both interface {interface} with metric {metric}: their weights add up",
+                member.name
+            );
+            report.about_option(Severity::Warning, (SectionKind::Policy, &policy.name), "use_member", text);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What is wrong with a configuration, told so that a person can put it right: the place, the value, the
+//! reason, and what is used instead.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::uci::{Section, SyntaxError};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// In effect as written, but hardly what was meant.
+    Warning,
+    /// Not in effect as written.
+    Error,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub severity: Severity,
+    pub file: String,
+    /// None where no line of the file is to blame, as for pending changes.
+    pub line: Option<u32>,
+    pub section: Option<SectionName>,
+    pub option: Option<String>,
+    pub value: Option<String>,
+    pub text: String,
+    /// What is used instead of the value.
+    pub used: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SectionName {
+    pub kind: String,
+    pub name: String,
+}
+
+/// Values are shown up to this length.
+const LONGEST_SHOWN: usize = 80;
+
+/// 0: nothing but notes, 1: warnings, 2: errors.
+pub fn exit_code(problems: &[Problem]) -> u8 {
+    match problems.iter().map(|problem| problem.severity).max() {
+        None | Some(Severity::Note) => 0,
+        Some(Severity::Warning) => 1,
+        Some(Severity::Error) => 2,
+    }
+}
+
+impl Problem {
+    pub fn of_section(severity: Severity, file: &str, section: &Section, text: impl Into<String>) -> Problem {
+        Problem {
+            severity,
+            file: file.to_owned(),
+            line: section.line,
+            section: Some(SectionName { kind: shown(&section.kind), name: section.name.clone() }),
+            option: None,
+            value: None,
+            text: text.into(),
+            used: None,
+        }
+    }
+
+    pub fn is_note(&self) -> bool {
+        self.severity == Severity::Note
+    }
+
+    pub fn of_syntax(file: &str, error: &SyntaxError) -> Problem {
+        Problem {
+            severity: Severity::Error,
+            file: file.to_owned(),
+            line: Some(error.line),
+            section: None,
+            option: None,
+            value: None,
+            text: error.text.clone(),
+            used: None,
+        }
+    }
+
+    pub fn with_option(mut self, option: &str, line: Option<u32>) -> Problem {
+        self.option = Some(option.to_owned());
+        self.line = line;
+        self
+    }
+
+    pub fn with_value(mut self, value: &str) -> Problem {
+        self.value = Some(shown(value));
+        self
+    }
+
+    pub fn using(mut self, used: impl Into<String>) -> Problem {
+        self.used = Some(used.into());
+        self
+    }
+}
+
+/// `/etc/config/mwan3:12: interface 'wan', option interval 'abc': not a duration; using 10 s`
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        match (self.line, &self.section) {
+            (Some(line), _) => write!(f, ":{line}")?,
+            (None, Some(_)) => f.write_str(" (pending change)")?,
+            (None, None) => {}
+        }
+        if let Some(section) = &self.section {
+            write!(f, ": {} '{}'", section.kind, section.name)?;
+        }
+        if let Some(option) = &self.option {
+            write!(f, ", option {option}")?;
+        }
+        if let Some(value) = &self.value {
+            write!(f, " '{value}'")?;
+        }
+        write!(f, ": {}", self.text)?;
+        match &self.used {
+            Some(used) => write!(f, "; using {used}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One line of printable text, whatever the file holds.
+pub(super) fn shown(value: &str) -> String {
+    let mut text = String::new();
+    for (number, letter) in value.chars().enumerate() {
+        if number == LONGEST_SHOWN {
+            text.push('…');
+            break;
+        }
+        if letter.is_control() { text.extend(letter.escape_default()) } else { text.push(letter) }
+    }
+    text
+}
