@@ -15,4 +15,5 @@ pub mod address;
 pub mod config;
 pub mod mark;
 pub mod network;
+pub mod nft;
 pub mod uci;
