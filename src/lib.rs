@@ -13,6 +13,7 @@
 
 pub mod address;
 pub mod config;
+pub mod health;
 pub mod mark;
 pub mod network;
 pub mod nft;

@@ -1,0 +1,105 @@
+//! Reasons and log lines. The log lines are the shell package's, to the letter: people's filters read them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::{TrackMethod, Tracking};
+use crate::health::LinkFault;
+use crate::health::round::{Round, Verdict};
+
+/// What log lines call the interface: `interface wan (eth1)`.
+pub(super) fn place(interface: &str, device: &str) -> String {
+    format!("interface {interface} ({device})")
+}
+
+pub(super) fn check_line(
+    tracking: &Tracking,
+    target: &str,
+    place: &str,
+    verdict: &Verdict,
+    score: u32,
+) -> String {
+    let mut method = method_name(&tracking.method).to_owned();
+    if tracking.quality.is_some() {
+        method += &format!(": latency={}ms loss={}%", verdict.latency_ms, verdict.loss_percent);
+    }
+    let result = if verdict.good { "success" } else { "failed" };
+    format!("Check ({method}) {result} for target \"{target}\" on {place}. Current score: {score}")
+}
+
+/// The options' oldest spelling, which is what the shell package logged.
+fn method_name(method: &TrackMethod) -> &'static str {
+    match method {
+        TrackMethod::Ping => "ping",
+        TrackMethod::Arp => "arping",
+        TrackMethod::Tcp => "nping-tcp",
+        TrackMethod::Udp => "nping-udp",
+        TrackMethod::Http | TrackMethod::Https => "httping",
+        TrackMethod::Dns => "nslookup",
+    }
+}
+
+/// Why the round was lost: `3 of 4 targets did not answer within 1 s`.
+pub(super) fn lost_round(round: &Round, tracking: &Tracking, timeout: Duration) -> String {
+    let total = round.targets.len();
+    let mut parts = Vec::new();
+    let silent = round.targets.iter().filter(|asked| {
+        asked.hard_failure.is_none() && asked.verdict.as_ref().is_some_and(|verdict| !verdict.answered)
+    });
+    let silent = silent.count();
+    if silent > 0 {
+        parts.push(format!("{} did not answer within {}", targets(silent, total), duration(timeout)));
+    }
+    let hard: Vec<&str> = round
+        .targets
+        .iter()
+        .filter(|asked| asked.verdict.as_ref().is_some_and(|verdict| !verdict.answered))
+        .filter_map(|asked| asked.hard_failure.as_deref())
+        .collect();
+    if !hard.is_empty() {
+        let reasons: BTreeSet<&str> = hard.iter().copied().collect();
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        parts.push(format!("{} failed ({})", targets(hard.len(), total), reasons.join(", ")));
+    }
+    let poor = round.count(|verdict| verdict.answered && !verdict.good);
+    if poor > 0 {
+        let worst_ms = round.targets.iter().filter_map(|asked| asked.verdict.as_ref());
+        let worst_ms = worst_ms.filter(|verdict| verdict.answered).map(|verdict| verdict.latency_ms).max();
+        let worst_ms = worst_ms.unwrap_or(0);
+        parts
+            .push(format!("{} answered too slowly or with loss (up to {worst_ms} ms)", targets(poor, total)));
+    }
+    if tracking.reliability as usize > total {
+        parts.push(format!("reliability {} is more than there are targets", tracking.reliability));
+    }
+    parts.join(", ")
+}
+
+pub(super) fn won_round(round: &Round) -> String {
+    format!("{} answered", targets(round.count(|verdict| verdict.good), round.targets.len()))
+}
+
+pub(super) fn in_a_row(reason: &str, rounds: u32) -> String {
+    if rounds > 1 { format!("{reason}, {rounds} rounds in a row") } else { reason.to_owned() }
+}
+
+pub(super) fn fault(fault: LinkFault, device: &str) -> String {
+    match fault {
+        LinkFault::Carrier => format!("{device} lost its carrier"),
+        LinkFault::Device => format!("{device} is gone"),
+        LinkFault::Address => format!("{device} lost its address"),
+    }
+}
+
+/// `250 ms`, `1 s`, `2.5 s`.
+pub(super) fn duration(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{} s", duration.as_millis() as f64 / 1000.0)
+    }
+}
+
+fn targets(count: usize, total: usize) -> String {
+    if total == 1 { "the only target".to_owned() } else { format!("{count} of {total} targets") }
+}
