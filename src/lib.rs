@@ -17,4 +17,5 @@ pub mod health;
 pub mod mark;
 pub mod network;
 pub mod nft;
+pub mod plan;
 pub mod uci;

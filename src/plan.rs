@@ -1,0 +1,73 @@
+//! The idea of the whole program: `plan(config, network, health)` is what the kernel should hold. Pure and
+//! total: any configuration gives a plan, and the empty configuration nearly an empty one.
+
+mod dispatch;
+mod known;
+mod name;
+mod policy;
+mod routing;
+mod rules;
+mod ruleset;
+mod uplink;
+
+use std::fmt;
+
+use crate::config::Config;
+use crate::network::{IpRule, Network, Route};
+use crate::nft;
+
+pub use dispatch::{Packet, compile, naive_match};
+pub use known::{connected, custom};
+pub use name::{counter_chain, from_chain, object_name, policy_chain};
+pub use policy::{Choice, Share, choose, percentages};
+pub use rules::{RuleMatch, SetTest, protocol_number};
+pub use ruleset::TABLE;
+pub use uplink::{Health, Uplink, Verdict, uplinks};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// `None` only in the empty plan, which is what `stop` asks for.
+    pub ruleset: Option<nft::Table>,
+    pub rules: Vec<IpRule>,
+    pub routes: Vec<Route>,
+    /// What could not be planned as configured just now, in words.
+    pub notes: Vec<String>,
+}
+
+pub fn plan(config: &Config, network: &Network, health: &Health) -> Plan {
+    let uplinks = uplinks(config, network, health);
+    let mut notes = Vec::new();
+    Plan {
+        rules: routing::rules(config, network, &uplinks),
+        routes: routing::routes(config, network, &uplinks),
+        ruleset: Some(ruleset::ruleset(config, network, &uplinks, &mut notes)),
+        notes,
+    }
+}
+
+/// nft's and iproute2's syntax, one after the other.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(ruleset) = &self.ruleset {
+            write!(f, "{ruleset}")?;
+        }
+        f.write_str(&self.routing_text())
+    }
+}
+
+impl Plan {
+    /// The ip rules and routes, sorted, in iproute2's words with the family in front.
+    pub fn routing_text(&self) -> String {
+        let mut text = String::new();
+        let (mut rules, mut routes) = (self.rules.clone(), self.routes.clone());
+        rules.sort();
+        routes.sort();
+        for rule in rules {
+            text.push_str(&format!("rule {} {rule}\n", rule.family));
+        }
+        for route in routes {
+            text.push_str(&format!("route {} {route}\n", route.family));
+        }
+        text
+    }
+}
