@@ -18,4 +18,5 @@ pub mod mark;
 pub mod network;
 pub mod nft;
 pub mod plan;
+pub mod probe_packet;
 pub mod uci;
