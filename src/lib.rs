@@ -19,4 +19,5 @@ pub mod network;
 pub mod nft;
 pub mod plan;
 pub mod probe_packet;
+pub mod report;
 pub mod uci;

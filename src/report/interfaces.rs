@@ -1,0 +1,170 @@
+//! The state of each uplink: what its tracker says, and whether the kernel holds what it needs.
+
+use serde_json::{Value, json};
+
+use crate::config::Interface;
+use crate::plan::from_chain;
+
+use super::{Json, Snapshot, Track};
+
+pub fn interfaces_text(snapshot: &Snapshot) -> String {
+    let mut text = "Interface status:\n".to_owned();
+    for interface in &snapshot.config.interfaces {
+        let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
+        let view = View { snapshot, interface, track };
+        text.push_str(&format!(
+            " interface {} is {} and tracking is {}{}\n",
+            interface.name,
+            view.status(),
+            view.tracking(),
+            view.detail()
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+/// The `interfaces` part of ubus `mwan3 status`, all or one.
+pub fn interfaces_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
+    let interfaces = snapshot
+        .config
+        .interfaces
+        .iter()
+        .filter(|interface| only.is_none_or(|name| name == interface.name))
+        .map(|interface| {
+            let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
+            (interface.name.clone(), View { snapshot, interface, track }.json().into())
+        });
+    Json::Object(interfaces.collect())
+}
+
+struct View<'a> {
+    snapshot: &'a Snapshot,
+    interface: &'a Interface,
+    track: Track,
+}
+
+impl View<'_> {
+    /// An interface without targets has no tracker to say so: it is online while it is up.
+    fn status(&self) -> &str {
+        match &self.track.status {
+            Some(status) => status,
+            None if self.is_untracked() && self.interface.enabled && self.is_usable() => "online",
+            None => "unknown",
+        }
+    }
+
+    fn tracking(&self) -> &'static str {
+        if self.is_untracked() {
+            return "disabled";
+        }
+        match (self.track.is_alive, self.track.started) {
+            (true, Some(0)) => "paused",
+            (true, Some(1)) => "active",
+            _ => "down",
+        }
+    }
+
+    fn is_untracked(&self) -> bool {
+        self.interface.tracking.targets.is_empty()
+    }
+
+    fn is_usable(&self) -> bool {
+        crate::plan::uplinks(&self.snapshot.config, &self.snapshot.network, &self.snapshot.health)
+            .iter()
+            .any(|uplink| uplink.interface.name == self.interface.name && uplink.usable)
+            && self.snapshot.ruleset.exists
+    }
+
+    fn detail(&self) -> String {
+        if self.status() == "online" {
+            let state = self.track.policy_state.as_deref().unwrap_or("online");
+            return format!(" ({state} {}, uptime {})", clock(self.online_s()), clock(self.uptime_s()));
+        }
+        match self.missing() {
+            0 => String::new(),
+            bits => format!(" ({bits})"),
+        }
+    }
+
+    fn online_s(&self) -> u64 {
+        match self.track.online_since_s {
+            0 if self.is_untracked() && self.status() == "online" => self.uptime_s(),
+            since => self.since(since),
+        }
+    }
+
+    fn since(&self, moment_s: u64) -> u64 {
+        if moment_s == 0 { 0 } else { self.snapshot.uptime_s.saturating_sub(moment_s) }
+    }
+
+    fn uptime_s(&self) -> u64 {
+        self.snapshot.network.interfaces.get(&self.interface.name).map_or(0, |found| found.uptime_s)
+    }
+
+    /// The shell package's bit sum of what the kernel lacks: the three ip rules, the inbound chain, a
+    /// default route.
+    fn missing(&self) -> u32 {
+        let (family, id) = (self.interface.family, u32::from(self.interface.id));
+        let has_rule = |base: u32| {
+            self.snapshot.rules.iter().any(|rule| rule.family == family && rule.priority == base + id)
+        };
+        let has_chain = self
+            .snapshot
+            .ruleset
+            .chains
+            .get(&from_chain(&self.interface.name))
+            .is_some_and(|chain| !chain.rules.is_empty());
+        let has_default = self
+            .snapshot
+            .routes
+            .iter()
+            .any(|route| route.family == family && route.table == id && route.is_default());
+        let lacks = |has: bool, bit: u32| if has { 0 } else { bit };
+        lacks(has_rule(1000), 1)
+            + lacks(has_rule(2000), 2)
+            + lacks(has_rule(3000), 4)
+            + lacks(has_chain, 8)
+            + lacks(has_default, 16)
+    }
+
+    fn json(&self) -> Value {
+        let track = &self.track;
+        let targets: Vec<Value> = self
+            .interface
+            .tracking
+            .targets
+            .iter()
+            .map(|target| {
+                let seen = track.targets.get(target).cloned().unwrap_or_default();
+                json!({
+                    "ip": target,
+                    "status": seen.status.unwrap_or_else(|| "unknown".to_owned()),
+                    "latency": seen.latency_ms,
+                    "packetloss": seen.loss_percent,
+                })
+            })
+            .collect();
+        let is_up = self.snapshot.network.interfaces.get(&self.interface.name).is_some_and(|found| found.up);
+        json!({
+            "age": self.since(track.time_s),
+            "online": self.online_s(),
+            "offline": self.since(track.offline_since_s),
+            "uptime": self.uptime_s(),
+            "score": track.score,
+            "lost": track.lost,
+            "turn": track.turn,
+            "status": self.status(),
+            "enabled": self.interface.enabled,
+            "running": self.tracking() == "active",
+            "tracking": self.tracking(),
+            "up": is_up,
+            "track_ip": targets,
+        })
+    }
+}
+
+/// Hours without bound, two digits each.
+fn clock(seconds: u64) -> String {
+    format!("{:02}h:{:02}m:{:02}s", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}

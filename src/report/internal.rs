@@ -1,0 +1,85 @@
+//! `mwan3 internal`: what the kernel holds, for support. Each section is a title, a line, and its content.
+
+use serde_json::{Value, json};
+
+use crate::address::Family;
+use crate::network::{Route, TABLE_MAIN, listing};
+use crate::plan;
+
+use super::Snapshot;
+
+const LINE: &str = "-------------------------------------------------";
+const NOTHING: &str = "No data found\n";
+/// Numbered tables shown, as the shell package has it.
+const TABLES: std::ops::RangeInclusive<u32> = 1..=250;
+
+/// `version`: the distribution's release. `addresses`: the listing of the family's addresses.
+pub fn internal_text(snapshot: &Snapshot, family: Family, version: &str, addresses: &str) -> String {
+    let flag = match family {
+        Family::Ipv4 => "-4",
+        Family::Ipv6 => "-6",
+    };
+    let mut text = String::new();
+    let mut section = |title: &str, content: &str| {
+        let content = if content.is_empty() { NOTHING } else { content };
+        text.push_str(&format!("{title}\n{LINE}\n{content}\n"));
+    };
+    section("Software-Version", &format!("{version}\n"));
+    section(&format!("Output of \"ip {flag} a show\""), addresses);
+    section(&format!("Output of \"ip {flag} route show\""), &main_routes(snapshot, family));
+    section(&format!("Output of \"ip {flag} rule show\""), &rules(snapshot, family));
+    section(&format!("Output of \"ip {flag} route list table 1-250\""), &numbered_tables(snapshot, family));
+    section("Output of \"nft list table inet mwan3\"", &ruleset(snapshot));
+    text
+}
+
+pub fn internal_json(snapshot: &Snapshot) -> Value {
+    json!({ "network": snapshot.network, "rules": snapshot.rules, "routes": snapshot.routes })
+}
+
+fn main_routes(snapshot: &Snapshot, family: Family) -> String {
+    let routes =
+        snapshot.network.routes.iter().filter(|route| route.family == family && route.table == TABLE_MAIN);
+    listing(routes)
+}
+
+fn rules(snapshot: &Snapshot, family: Family) -> String {
+    snapshot.rules.iter().filter(|rule| rule.family == family).map(|rule| format!("{rule}\n")).collect()
+}
+
+fn numbered_tables(snapshot: &Snapshot, family: Family) -> String {
+    let mut text = String::new();
+    for table in TABLES {
+        let routes: Vec<&Route> = snapshot
+            .routes
+            .iter()
+            .chain(&snapshot.network.routes)
+            .filter(|route| route.family == family && route.table == table)
+            .collect();
+        if !routes.is_empty() {
+            text.push_str(&format!("Routing table {table}:\n{}\n", listing(routes)));
+        }
+    }
+    // Sections end with one blank line already.
+    text.truncate(text.trim_end_matches('\n').len() + usize::from(!text.is_empty()));
+    text
+}
+
+/// The table we keep there, with the counters of the kernel. What somebody else changed is said.
+fn ruleset(snapshot: &Snapshot) -> String {
+    if !snapshot.ruleset.exists {
+        return String::new();
+    }
+    let wanted = plan::plan(&snapshot.config, &snapshot.network, &snapshot.health).ruleset;
+    let mut text = wanted.as_ref().map(ToString::to_string).unwrap_or_default();
+    let counters = snapshot.ruleset.chains.iter().filter_map(|(name, chain)| {
+        let (packets, bytes) = chain.rules.iter().find_map(|rule| rule.counter)?;
+        Some(format!("counter {name} packets {packets} bytes {bytes}\n"))
+    });
+    text.extend(counters);
+    let changes = crate::nft::diff(&snapshot.ruleset, wanted.as_ref());
+    if !changes.is_empty() {
+        text.push_str(&format!("# the kernel's table differs from this one in {} places\n", changes.len()));
+    }
+    text
+}
