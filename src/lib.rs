@@ -20,4 +20,5 @@ pub mod nft;
 pub mod plan;
 pub mod probe_packet;
 pub mod report;
+pub mod system;
 pub mod uci;

@@ -1,0 +1,4 @@
+//! The only door to the kernel and the host. Everything in here acts or observes; nothing decides.
+
+pub mod netlink;
+pub mod route;

@@ -1,0 +1,86 @@
+//! Addresses on the wire.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::address::Family;
+use crate::network::{Device, DeviceAddress};
+use crate::system::netlink::{Attributes, NetlinkError, Payload, Socket};
+
+pub(super) const NEW_ADDRESS: u16 = 20;
+pub(super) const DELETE_ADDRESS: u16 = 21;
+pub(super) const GET_ADDRESS: u16 = 22;
+
+/// struct ifaddrmsg.
+pub(super) const HEADER: usize = 8;
+
+mod attribute {
+    pub const ADDRESS: u16 = 1;
+    pub const LOCAL: u16 = 2;
+    pub const FLAGS: u16 = 8;
+}
+mod flag {
+    pub const OPTIMISTIC: u32 = 0x04;
+    /// Somebody else has the address.
+    pub const DUPLICATE: u32 = 0x08;
+    pub const DEPRECATED: u32 = 0x20;
+    pub const TENTATIVE: u32 = 0x40;
+}
+
+pub(super) fn dump_into(socket: &mut Socket, devices: &mut [Device]) -> Result<(), NetlinkError> {
+    let mut by_index: BTreeMap<u32, Vec<DeviceAddress>> = BTreeMap::new();
+    for answer in socket.dump(GET_ADDRESS, &Payload::new(&[0; HEADER]))? {
+        if let (NEW_ADDRESS, Some((index, address))) = (answer.kind, decode(&answer.payload)) {
+            by_index.entry(index).or_default().push(address);
+        }
+    }
+    for device in devices {
+        device.addresses = by_index.remove(&device.index).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// With the index of the device it is on.
+pub fn decode(payload: &[u8]) -> Option<(u32, DeviceAddress)> {
+    let [family, length, flags, scope, index @ ..] = *payload.first_chunk::<HEADER>()?;
+    let family = family_of(family)?;
+    let (mut flags, mut local, mut address) = (u32::from(flags), None, None);
+    for attribute in Attributes::new(payload.get(HEADER..)?) {
+        match attribute.kind {
+            attribute::LOCAL => local = parse(family, attribute.value),
+            attribute::ADDRESS => address = parse(family, attribute.value),
+            attribute::FLAGS => flags = attribute.u32()?,
+            _ => {}
+        }
+    }
+    let has = |wanted: u32| flags & wanted != 0;
+    Some((
+        u32::from_ne_bytes(index),
+        DeviceAddress {
+            // On a point-to-point link the other one is the peer's.
+            address: local.or(address)?,
+            length: length.min(family.bits()),
+            scope,
+            deprecated: has(flag::DEPRECATED),
+            tentative: has(flag::DUPLICATE) || (has(flag::TENTATIVE) && !has(flag::OPTIMISTIC)),
+        },
+    ))
+}
+
+pub(super) fn family_of(number: u8) -> Option<Family> {
+    Family::BOTH.into_iter().find(|family| family.number() == number)
+}
+
+pub(super) fn parse(family: Family, bytes: &[u8]) -> Option<IpAddr> {
+    Some(match family {
+        Family::Ipv4 => IpAddr::from(*bytes.first_chunk::<4>()?),
+        Family::Ipv6 => IpAddr::from(*bytes.first_chunk::<16>()?),
+    })
+}
+
+pub(super) fn bytes(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
