@@ -1,4 +1,5 @@
 //! The only door to the kernel and the host. Everything in here acts or observes; nothing decides.
 
 pub mod netlink;
+pub mod nftables;
 pub mod route;
