@@ -1,5 +1,7 @@
 //! The only door to the kernel and the host. Everything in here acts or observes; nothing decides.
 
+pub mod netifd;
 pub mod netlink;
 pub mod nftables;
 pub mod route;
+pub mod ubus;
