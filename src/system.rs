@@ -3,5 +3,6 @@
 pub mod netifd;
 pub mod netlink;
 pub mod nftables;
+pub mod probe;
 pub mod route;
 pub mod ubus;
