@@ -1,5 +1,9 @@
 //! The only door to the kernel and the host. Everything in here acts or observes; nothing decides.
 
+pub mod background;
+pub mod binding;
+pub mod bpf;
+pub mod cgroup;
 pub mod netifd;
 pub mod netlink;
 pub mod nftables;

@@ -1,0 +1,126 @@
+//! Where in the cgroup v2 tree a bound command lives: `mwan3-use.<network namespace>.<interface>`, below the
+//! cgroup we were started in so that the limits set there go on to count, or beside the one we are bound in.
+//! Makes, enters and removes such groups. Only empty ones can be removed: the kernel sees to that.
+
+mod mounts;
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+
+pub use mounts::Hierarchy;
+
+const GROUP_PREFIX: &str = "mwan3-use.";
+/// The kernel's limit is 255, less what stands before the interface in the name of the group.
+const LONGEST_NAME: usize = 160;
+/// Deeper than anybody's tree; only a bound for the walk.
+const DEEPEST_GROUP: usize = 32;
+
+impl Hierarchy {
+    /// The group for this interface, as seen from where this process is now. Namespaces need groups of
+    /// their own: the same interface has another device there.
+    pub fn group_of(&self, interface: &str) -> anyhow::Result<PathBuf> {
+        let own = self.own_group()?;
+        let namespace = fs::metadata("/proc/thread-self/ns/net").context("read our network namespace")?.ino();
+        Ok(outside_of_our_groups(&own).join(format!("{GROUP_PREFIX}{namespace}.{}", safe_name(interface))))
+    }
+
+    pub fn remove_empty_groups(&self) -> usize {
+        let mut ours = Vec::new();
+        let mut open = vec![(self.root().to_owned(), 0)];
+        while let Some((directory, depth)) = open.pop() {
+            for group in subdirectories(&directory) {
+                if is_ours(group.file_name()) {
+                    ours.push(group.clone());
+                }
+                if depth < DEEPEST_GROUP {
+                    open.push((group, depth + 1));
+                }
+            }
+        }
+        // Parents were found before their children, and must go after them.
+        ours.iter().rev().filter(|group| fs::remove_dir(group).is_ok()).count()
+    }
+
+    fn own_group(&self) -> anyhow::Result<PathBuf> {
+        let groups = fs::read("/proc/self/cgroup").context("read /proc/self/cgroup")?;
+        let path = groups
+            .split(|byte| *byte == b'\n')
+            .find_map(|line| line.strip_prefix(b"0::"))
+            .ok_or_else(|| anyhow!("this process is in no cgroup v2"))?;
+        self.directory_of(Path::new(OsStr::from_bytes(path)))
+            .ok_or_else(|| anyhow!("our cgroup is not below the mounted part of the cgroup v2 tree"))
+    }
+}
+
+/// Opens the group, made if need be.
+pub fn create(group: &Path) -> io::Result<File> {
+    match fs::create_dir(group) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(group),
+    }
+}
+
+pub fn move_self_into(group: &Path) -> io::Result<()> {
+    // "0" stands for the process that writes: right in every pid namespace.
+    fs::write(group.join("cgroup.procs"), "0\n")
+}
+
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
+pub fn remove_empty_siblings(group: &Path) {
+    let siblings = group.parent().map(subdirectories).unwrap_or_default();
+    for sibling in siblings.iter().filter(|sibling| is_ours(sibling.file_name()) && *sibling != group) {
+        // Fails for those in use, as it should.
+        let _ = fs::remove_dir(sibling);
+    }
+}
+
+fn outside_of_our_groups(group: &Path) -> PathBuf {
+    let is_outside = |component: &Component<'_>| !is_ours(Some(component.as_os_str()));
+    group.components().take_while(is_outside).collect()
+}
+
+fn is_ours(name: Option<&OsStr>) -> bool {
+    name.is_some_and(|name| name.as_bytes().starts_with(GROUP_PREFIX.as_bytes()))
+}
+
+fn subdirectories(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Any name becomes one path component; different names stay different.
+fn safe_name(interface: &str) -> String {
+    let mut safe = String::new();
+    for byte in interface.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => safe.push(char::from(byte)),
+            _ => {
+                let _ = write!(safe, "%{byte:02x}");
+            }
+        }
+    }
+    if safe.len() > LONGEST_NAME {
+        safe.truncate(LONGEST_NAME);
+        let _ = write!(safe, ".{:016x}", fnv1a(interface.as_bytes()));
+    }
+    safe
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325_u64;
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
