@@ -4,6 +4,7 @@ pub mod background;
 pub mod binding;
 pub mod bpf;
 pub mod cgroup;
+pub mod conntrack;
 pub mod netifd;
 pub mod netlink;
 pub mod nftables;

@@ -1,0 +1,182 @@
+//! The connection tracker: forgetting connections by mark, and telling what it holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+
+use super::netlink::{self, Attribute, Attributes, NetlinkError, Payload, Socket};
+
+/// Subsystem 1 of nfnetlink.
+const GET: u16 = 0x101;
+const DELETE: u16 = 0x102;
+/// struct nfgenmsg; all zero means every family.
+const HEADER: usize = 4;
+/// Where OpenWrt's kernel takes an `f` to flush everything.
+const PROC_FILE: &str = "/proc/net/nf_conntrack";
+
+/// CTA_*; the inner ones count anew in each nest.
+mod attribute {
+    pub const ORIGINAL: u16 = 1;
+    pub const REPLY: u16 = 2;
+    pub const STATUS: u16 = 3;
+    pub const MARK: u16 = 8;
+    pub const MARK_MASK: u16 = 21;
+
+    pub const TUPLE_ADDRESSES: u16 = 1;
+    pub const TUPLE_TRANSPORT: u16 = 2;
+
+    pub const IPV4_SOURCE: u16 = 1;
+    pub const IPV4_DESTINATION: u16 = 2;
+    pub const IPV6_SOURCE: u16 = 3;
+    pub const IPV6_DESTINATION: u16 = 4;
+
+    pub const PROTOCOL: u16 = 1;
+    pub const SOURCE_PORT: u16 = 2;
+    pub const DESTINATION_PORT: u16 = 3;
+}
+
+/// A connection is meant if its mark has `value` in the bits of `mask`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkFilter {
+    pub value: u32,
+    pub mask: u32,
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// IPPROTO_*.
+    pub protocol: u8,
+    /// Of protocols that have any.
+    pub ports: Option<(u16, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    pub original: Tuple,
+    pub reply: Tuple,
+    pub mark: u32,
+    /// IPS_* bits.
+    pub status: u32,
+}
+
+impl Connection {
+    /// IPS_SEEN_REPLY: packets went both ways.
+    pub fn is_answered(&self) -> bool {
+        self.status & 0x2 != 0
+    }
+}
+
+/// Both families; the kernel sorts them out. Unsupported (`is_absent`) where `nf_conntrack_netlink` is not loaded.
+pub fn flush_marked(filter: MarkFilter) -> Result<(), NetlinkError> {
+    Socket::open(netlink::NETFILTER)?.request(DELETE, 0, &marked(Some(filter)))
+}
+
+/// All connections of everybody. Also works on OpenWrt without `nf_conntrack_netlink`.
+pub fn flush_all() -> Result<(), NetlinkError> {
+    let flushed = Socket::open(netlink::NETFILTER)?.request(DELETE, 0, &marked(None));
+    match flushed {
+        Err(error) if is_absent(&error) => fs::write(PROC_FILE, "f").map_err(|_| error),
+        other => other,
+    }
+}
+
+/// The kernel has no `nf_conntrack_netlink`: nfnetlink answers "invalid argument" for subsystems it lacks.
+pub fn is_absent(error: &NetlinkError) -> bool {
+    error.is_unsupported() || error.errno == libc::EINVAL
+}
+
+/// How many connections carry each mark, of which only the bits of `mask` are looked at.
+pub fn count_by_mark(mask: u32) -> Result<BTreeMap<u32, u64>, NetlinkError> {
+    let mut counts = BTreeMap::new();
+    let mut socket = Socket::open(netlink::NETFILTER)?;
+    // Being told of one twice while the table changes is no reason to start again.
+    socket.stream(GET, &marked(None), |message| {
+        if let Some(mark) = decode_mark(message.payload) {
+            let count: &mut u64 = counts.entry(mark & mask).or_default();
+            *count = count.saturating_add(1);
+        }
+    })?;
+    Ok(counts)
+}
+
+/// Each connection as it comes, without keeping the table in memory.
+pub fn for_each(filter: Option<MarkFilter>, mut each: impl FnMut(Connection)) -> Result<(), NetlinkError> {
+    let mut socket = Socket::open(netlink::NETFILTER)?;
+    socket.stream(GET, &marked(filter), |message| {
+        let connection = decode(message.payload);
+        // Kernels without the filter for dumps tell all.
+        let is_meant = |one: &Connection| filter.is_none_or(|wanted| one.mark & wanted.mask == wanted.value);
+        if let Some(connection) = connection.filter(is_meant) {
+            each(connection);
+        }
+    })?;
+    Ok(())
+}
+
+fn marked(filter: Option<MarkFilter>) -> Payload {
+    let mut payload = Payload::new(&[0; HEADER]);
+    if let Some(filter) = filter {
+        payload.put_be32(attribute::MARK, filter.value);
+        payload.put_be32(attribute::MARK_MASK, filter.mask);
+    }
+    payload
+}
+
+fn decode_mark(payload: &[u8]) -> Option<u32> {
+    let mut attributes = Attributes::new(payload.get(HEADER..)?);
+    let mark = attributes.find(|attribute| attribute.kind == attribute::MARK);
+    // Kernels without marks tell none.
+    mark.map_or(Some(0), |mark| mark.be32())
+}
+
+pub fn decode(payload: &[u8]) -> Option<Connection> {
+    let (mut original, mut reply, mut mark, mut status) = (None, None, 0, 0);
+    for attribute in Attributes::new(payload.get(HEADER..)?) {
+        match attribute.kind {
+            attribute::ORIGINAL => original = decode_tuple(&attribute),
+            attribute::REPLY => reply = decode_tuple(&attribute),
+            attribute::MARK => mark = attribute.be32()?,
+            attribute::STATUS => status = attribute.be32()?,
+            _ => {}
+        }
+    }
+    Some(Connection { original: original?, reply: reply?, mark, status })
+}
+
+fn decode_tuple(nest: &Attribute<'_>) -> Option<Tuple> {
+    let (mut source, mut destination, mut protocol) = (None, None, None);
+    let (mut source_port, mut destination_port) = (None, None);
+    for attribute in nest.nested() {
+        match attribute.kind {
+            attribute::TUPLE_ADDRESSES => {
+                for one in attribute.nested() {
+                    let ipv4 = || one.value.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes));
+                    let ipv6 = || one.value.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes));
+                    match one.kind {
+                        attribute::IPV4_SOURCE => source = ipv4(),
+                        attribute::IPV4_DESTINATION => destination = ipv4(),
+                        attribute::IPV6_SOURCE => source = ipv6(),
+                        attribute::IPV6_DESTINATION => destination = ipv6(),
+                        _ => {}
+                    }
+                }
+            }
+            attribute::TUPLE_TRANSPORT => {
+                for one in attribute.nested() {
+                    match one.kind {
+                        attribute::PROTOCOL => protocol = one.u8(),
+                        attribute::SOURCE_PORT => source_port = one.be16(),
+                        attribute::DESTINATION_PORT => destination_port = one.be16(),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let ports = source_port.zip(destination_port);
+    Some(Tuple { source: source?, destination: destination?, protocol: protocol?, ports })
+}
