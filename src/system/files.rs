@@ -1,0 +1,247 @@
+//! The files we share with people, scripts and ourselves: configuration, the run directory, status files,
+//! the lock. Paths and formats are a contract (docs/marks-and-tables.md); everything is written atomically.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::{Config, Interface};
+use crate::mark::MarkMask;
+use crate::plan::{Health, Verdict};
+
+use super::clock::since_boot;
+
+const CONFIG_DIR: &str = "/etc/config";
+const RUN_DIR: &str = "/var/run";
+/// It is held for milliseconds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_STEP: Duration = Duration::from_millis(2);
+/// Uncommitted changes of uci, and its state overlay: the shell loader sees both.
+const DELTA_DIRS: [&str; 2] = ["/tmp/.uci", "/var/state"];
+
+#[derive(Clone, Debug)]
+pub struct Directories {
+    config: PathBuf,
+    run: PathBuf,
+    deltas: Vec<PathBuf>,
+}
+
+impl Directories {
+    /// `UCI_CONFIG_DIR` and `MWAN3_RUN_DIR` move the directories; a moved configuration has no overlays but
+    /// the one in `UCI_DELTA_DIR`.
+    pub fn from_environment() -> Directories {
+        let moved = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let config = moved("UCI_CONFIG_DIR");
+        let deltas = match (moved("UCI_DELTA_DIR"), &config) {
+            (Some(delta), _) => vec![delta],
+            (None, Some(_)) => Vec::new(),
+            (None, None) => DELTA_DIRS.map(PathBuf::from).to_vec(),
+        };
+        Directories {
+            config: config.unwrap_or_else(|| CONFIG_DIR.into()),
+            run: moved("MWAN3_RUN_DIR").unwrap_or_else(|| RUN_DIR.into()),
+            deltas,
+        }
+    }
+
+    pub fn config_file(&self, package: &str) -> PathBuf {
+        self.config.join(package)
+    }
+
+    /// A configuration and its overlays, in the order they apply. A missing overlay is an empty one.
+    pub fn config_texts(&self, package: &str) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
+        let text = fs::read(self.config_file(package))?;
+        let overlays =
+            self.deltas.iter().filter_map(|directory| fs::read(directory.join(package)).ok()).collect();
+        Ok((text, overlays))
+    }
+
+    /// `/var/run/mwan3`: while it holds the mask, the service runs.
+    pub fn state(&self) -> PathBuf {
+        self.run.join("mwan3")
+    }
+
+    pub fn tracking(&self, interface: &str) -> PathBuf {
+        self.run.join("mwan3track").join(interface)
+    }
+
+    fn interface_state(&self, interface: &str) -> PathBuf {
+        self.state().join("iface_state").join(interface)
+    }
+
+    /// There while `mwan3 ifdown` holds and netifd has not brought the interface up anew.
+    fn taken_down(&self, interface: &str) -> PathBuf {
+        self.state().join("taken_down").join(interface)
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.state().join("mmx_mask").exists()
+    }
+
+    pub fn mark_running(&self, mask: MarkMask) -> io::Result<()> {
+        fs::create_dir_all(self.state().join("iface_state"))?;
+        write_atomically(&self.state().join("mmx_mask"), &format!("{mask}\n"))
+    }
+
+    pub fn remove_state(&self) -> io::Result<()> {
+        for directory in [self.state(), self.run.join("mwan3track")] {
+            match fs::remove_dir_all(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is written about each interface; nothing written means nobody has judged it yet.
+    pub fn health(&self, config: &Config) -> Health {
+        config
+            .interfaces
+            .iter()
+            .filter_map(|one| Some((one.name.clone(), self.verdict(&one.name)?)))
+            .collect()
+    }
+
+    fn verdict(&self, interface: &str) -> Option<Verdict> {
+        if self.taken_down(interface).exists() {
+            return Some(Verdict::TakenDown);
+        }
+        match self.read_interface_state(interface)?.as_str() {
+            "online" => Some(Verdict::Online),
+            _ => Some(Verdict::Offline),
+        }
+    }
+
+    pub fn read_interface_state(&self, interface: &str) -> Option<String> {
+        read_line(&self.interface_state(interface))
+    }
+
+    pub fn write_interface_state(&self, interface: &str, is_online: bool) -> io::Result<()> {
+        let path = self.interface_state(interface);
+        let text = if is_online { "online\n" } else { "offline\n" };
+        if fs::read(&path).is_ok_and(|held| held == text.as_bytes()) {
+            return Ok(());
+        }
+        write_atomically(&path, text)
+    }
+
+    pub fn take_down(&self, interface: &Interface) -> io::Result<()> {
+        write_atomically(&self.taken_down(&interface.name), "")?;
+        self.write_interface_state(&interface.name, false)
+    }
+
+    /// Back to what the tracker last found, or to the configured initial state.
+    pub fn bring_back(&self, interface: &Interface) -> io::Result<()> {
+        self.allow(&interface.name)?;
+        let tracked = read_line(&self.tracking(&interface.name).join("STATUS"));
+        let starts_online = interface.tracking.targets.is_empty() || interface.tracking.initially_online;
+        self.write_interface_state(&interface.name, starts_online || tracked.as_deref() == Some("online"))
+    }
+
+    /// `mwan3 ifdown` no longer holds.
+    pub fn allow(&self, interface: &str) -> io::Result<()> {
+        match fs::remove_file(self.taken_down(interface)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of an interface that is no longer configured nothing stays.
+    pub fn forget(&self, interface: &str) {
+        let _ = fs::remove_dir_all(self.tracking(interface));
+        let _ = fs::remove_file(self.interface_state(interface));
+        let _ = fs::remove_file(self.taken_down(interface));
+    }
+
+    pub fn control_socket(&self) -> PathBuf {
+        self.run.join("mwan3.sock")
+    }
+
+    /// For the one tracker; `None` while another has it.
+    pub fn lock_tracker(&self) -> io::Result<Option<Lock>> {
+        fs::create_dir_all(&self.run)?;
+        let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3track.lock"))?;
+        // SAFETY: flock takes a live descriptor and no pointers.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            file.set_len(0)?;
+            writeln!(&file, "{}", std::process::id())?;
+            return Ok(Some(Lock { _file: file }));
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            error => Err(error),
+        }
+    }
+
+    /// The process that holds the tracker's lock.
+    pub fn tracker_pid(&self) -> Option<u32> {
+        let is_held = matches!(self.lock_tracker(), Ok(None));
+        let pid = read_number(&self.run.join("mwan3track.lock")).filter(|_| is_held)?;
+        u32::try_from(pid).ok()
+    }
+
+    /// Waits for its turn, but not for one that never comes: a stopped process must not stop the others. The
+    /// lock ends with the value, also when the process dies.
+    pub fn lock(&self) -> io::Result<Lock> {
+        fs::create_dir_all(&self.run)?;
+        let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3.lock"))?;
+        let until = since_boot() + LOCK_PATIENCE;
+        loop {
+            // SAFETY: flock takes a live descriptor and no pointers.
+            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+                return Ok(Lock { _file: file });
+            }
+            let error = io::Error::last_os_error();
+            let is_held = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+            if !is_held || since_boot() >= until {
+                return Err(error);
+            }
+            std::thread::sleep(LOCK_STEP);
+        }
+    }
+}
+
+/// Held while the kernel is read and changed. Never held while anything of the user's runs.
+#[derive(Debug)]
+pub struct Lock {
+    _file: fs::File,
+}
+
+pub fn read_line(path: &Path) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).lines().next().unwrap_or("").to_owned())
+}
+
+pub fn read_number(path: &Path) -> Option<u64> {
+    read_line(path)?.trim().parse().ok()
+}
+
+/// Readers see the old content or the new one, never a part.
+pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let scratch = directory.join(format!(".{name}.{}", std::process::id()));
+    let written = fs::write(&scratch, text).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => fs::create_dir_all(directory).and_then(|()| fs::write(&scratch, text)),
+        _ => Err(error),
+    });
+    written.and_then(|()| fs::rename(&scratch, path))
+}
+
+/// Seconds since boot: what the status files count in.
+pub fn uptime_s() -> u64 {
+    let text = read_line(Path::new("/proc/uptime")).unwrap_or_default();
+    text.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+}
+
+/// The host's own resolvers, but for those on this machine: they cannot be reached by a certain uplink.
+pub fn system_name_servers() -> Vec<IpAddr> {
+    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok())
+        .filter(|server| !server.is_loopback())
+        .collect()
+}

@@ -1,0 +1,201 @@
+//! Scripts that are told of events: hotplug on OpenWrt, /etc/mwan3.user and hook folders elsewhere. They run
+//! one at a time per interface, in their own process group, with a time limit; nobody waits for them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::clock::since_boot;
+use super::poll::unblock_all_signals;
+
+const HOTPLUG_CALL: &str = "/sbin/hotplug-call";
+const USER_SCRIPT: &str = "/etc/mwan3.user";
+const HOOK_FOLDER: &str = "/etc/mwan3/hooks.d";
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// A script that hangs must not let events pile up without bound; the newest matter most.
+const MOST_WAITING: usize = 32;
+
+/// One event and what scripts find in their environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub interface: String,
+    /// Of every script; /etc/mwan3.user gets exactly these.
+    environment: Vec<(&'static str, String)>,
+    /// What hotplug scripts know besides (FIRSTCONNECT, MWAN3_SHUTDOWN).
+    for_hotplug: Vec<(&'static str, String)>,
+}
+
+impl Notice {
+    pub fn new(action: &str, interface: &str, device: &str) -> Notice {
+        let environment = vec![
+            ("ACTION", action.to_owned()),
+            ("INTERFACE", interface.to_owned()),
+            ("DEVICE", device.to_owned()),
+        ];
+        Notice { interface: interface.to_owned(), environment, for_hotplug: Vec::new() }
+    }
+
+    /// For hotplug scripts and hook folders only.
+    pub fn with(mut self, name: &'static str, value: &str) -> Notice {
+        self.for_hotplug.push((name, value.to_owned()));
+        self
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Hooks {
+    queues: BTreeMap<String, Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Command>,
+    running: Option<(Child, Duration)>,
+}
+
+impl Hooks {
+    pub fn tell(&mut self, notice: &Notice, now: Duration) {
+        let queue = self.queues.entry(notice.interface.clone()).or_default();
+        for command in commands(notice) {
+            if queue.waiting.len() >= MOST_WAITING {
+                log::warn!(
+                    "events of {} wait for a script that hangs; the oldest is dropped",
+                    notice.interface
+                );
+                queue.waiting.pop_front();
+            }
+            queue.waiting.push_back(command);
+        }
+        queue.advance(now);
+    }
+
+    /// After a child ended or the deadline came.
+    pub fn advance(&mut self, now: Duration) {
+        self.queues.values_mut().for_each(|queue| queue.advance(now));
+        self.queues.retain(|_, queue| queue.running.is_some() || !queue.waiting.is_empty());
+    }
+
+    /// When the next running script has had its time.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.queues.values().filter_map(|queue| queue.running.as_ref()).map(|(_, limit)| *limit).min()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.queues.is_empty()
+    }
+}
+
+impl Queue {
+    fn advance(&mut self, now: Duration) {
+        if let Some((child, limit)) = &mut self.running {
+            match child.try_wait() {
+                Ok(None) if now < *limit => return,
+                Ok(None) => {
+                    log::warn!("a script did not end within {} s and is stopped", TIME_LIMIT.as_secs());
+                    kill_group(child);
+                    let _ = child.wait();
+                }
+                _ => {}
+            }
+            self.running = None;
+        }
+        while let Some(mut command) = self.waiting.pop_front() {
+            match command.spawn() {
+                Ok(child) => {
+                    self.running = Some((child, now.saturating_add(TIME_LIMIT)));
+                    return;
+                }
+                Err(error) => log::warn!("cannot run {}: {error}", command.get_program().to_string_lossy()),
+            }
+        }
+    }
+}
+
+/// All of them to their end, one after the other for each interface: for commands that have nothing else to
+/// do. Who has not ended when the time is over is stopped.
+pub fn run_now(notices: &[Notice], time_limit: Duration) {
+    let mut hooks = Hooks::default();
+    let end = since_boot().saturating_add(time_limit);
+    for notice in notices {
+        hooks.tell(notice, since_boot());
+    }
+    while !hooks.is_idle() && since_boot() < end {
+        std::thread::sleep(Duration::from_millis(5));
+        hooks.advance(since_boot());
+    }
+    for (child, _) in hooks.queues.values_mut().filter_map(|queue| queue.running.as_mut()) {
+        log::warn!("a script did not end within {} s and is stopped", time_limit.as_secs());
+        kill_group(child);
+        let _ = child.wait();
+    }
+}
+
+/// hotplug-call reaches every package's scripts, /etc/mwan3.user among them; without it we call ours.
+fn commands(notice: &Notice) -> Vec<Command> {
+    let hotplug = place("MWAN3_HOTPLUG_CALL", HOTPLUG_CALL);
+    if hotplug.is_file() {
+        let mut command = prepared(&hotplug, notice);
+        // It sets a PATH of its own.
+        command.arg("iface").envs(notice.for_hotplug.iter().map(|(name, value)| (name, value)));
+        return vec![command];
+    }
+    let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
+    let hooks = place("MWAN3_HOOK_DIR", HOOK_FOLDER);
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(hooks)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| is_executable(path))
+        .collect();
+    scripts.sort();
+    let mut commands = Vec::new();
+    if user.is_file() {
+        make_executable(&user);
+        commands.push(prepared(&user, notice));
+    }
+    for script in scripts {
+        let mut command = prepared(&script, notice);
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.envs(notice.for_hotplug.iter().map(|(name, value)| (name, value)));
+        commands.push(command);
+    }
+    commands
+}
+
+fn place(variable: &str, usual: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from)
+}
+
+fn prepared(script: &Path, notice: &Notice) -> Command {
+    let mut command = Command::new(script);
+    command
+        .env_clear()
+        .envs(notice.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .process_group(0);
+    // SAFETY: between fork and exec only async-signal-safe calls are made.
+    unsafe { command.pre_exec(unblock_all_signals) };
+    command
+}
+
+/// Scripts restored from old backups may have lost their mode.
+fn make_executable(script: &Path) {
+    if !is_executable(script) {
+        let _ = std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755));
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+fn kill_group(child: &Child) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        // SAFETY: kill takes no pointers; the group is our own child's, which has not been waited for yet.
+        unsafe { libc::kill(-pid, libc::SIGKILL) };
+    }
+}

@@ -1,0 +1,110 @@
+//! The router as it is now: the kernel's links, routes and rules, and the host's logical interfaces, from
+//! netifd where it runs, else from the devices themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::address::Prefix;
+use crate::config::Config;
+use crate::network::plain::{Named, logical_interfaces};
+use crate::network::{IpRule, LogicalInterface, Network, OUR_PROTOCOL, Route};
+use crate::nft;
+use crate::plan::TABLE;
+use crate::uci;
+
+use super::files::Directories;
+use super::netlink::NetlinkError;
+use super::ubus::Bus;
+use super::{netifd, nftables, route};
+
+/// The firewall's table, whose sets rules may name.
+pub const FIREWALL_TABLE: &str = "fw4";
+
+/// There on OpenWrt only.
+const NETIFD: &str = "/sbin/netifd";
+
+/// What there is, and what of it is ours.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    pub network: Network,
+    /// All ip rules; ours carry our protocol number.
+    pub rules: Vec<IpRule>,
+    /// Routes that carry our protocol number.
+    pub routes: Vec<Route>,
+}
+
+pub fn observe(directories: &Directories, config: &Config) -> Result<Host> {
+    let mut host = observe_kernel()?;
+    host.network.interfaces = interfaces(directories, config, &host)?;
+    host.network.fw4_sets = fw4_sets(config).context("cannot read the firewall's sets from the kernel")?;
+    Ok(host)
+}
+
+/// Without the logical interfaces: enough to take away what is ours, whatever else is out of order.
+pub fn observe_kernel() -> Result<Host> {
+    let kernel = route::observe().context("cannot read routes and rules from the kernel")?;
+    let (ours, others): (Vec<Route>, Vec<Route>) =
+        kernel.routes.into_iter().partition(|route| route.protocol == OUR_PROTOCOL);
+    let network =
+        Network { devices: kernel.devices, routes: others, has_ipv6: kernel.has_ipv6, ..Network::default() };
+    Ok(Host { network, rules: kernel.rules, routes: ours })
+}
+
+/// Our nftables table. Needs privileges, unlike the rest.
+pub fn observe_ruleset() -> Result<nft::Observed, NetlinkError> {
+    nftables::observe(TABLE)
+}
+
+/// Only what rules name is read: the firewall may hold sets of a hundred thousand addresses.
+fn fw4_sets(config: &Config) -> Result<BTreeMap<String, Vec<Prefix>>, NetlinkError> {
+    let names: BTreeSet<&str> =
+        config.rules.iter().filter_map(|rule| rule.ipset.as_ref()).map(|set| &*set.name).collect();
+    match nftables::address_sets(FIREWALL_TABLE, &names) {
+        // `mwan3 plan` works without privileges, and on a kernel without nftables nothing can be mirrored.
+        Err(error) if error.errno == libc::EPERM || error.is_unsupported() => Ok(BTreeMap::new()),
+        found => found,
+    }
+}
+
+/// Where netifd should have answered there is no guessing: the devices it knows are often other ones than
+/// /etc/config/network names (pppoe-wan), and every uplink would seem to have gone. Before it has started
+/// there is nothing to lose.
+fn interfaces(
+    directories: &Directories,
+    config: &Config,
+    host: &Host,
+) -> Result<BTreeMap<String, LogicalInterface>> {
+    let mut interfaces = logical_interfaces(&named_devices(directories, config), &host.network);
+    let may_be_away = host.routes.is_empty() || !Path::new(NETIFD).exists();
+    match Bus::connect().and_then(|mut bus| netifd::interfaces(&mut bus)) {
+        // What netifd knows it knows best; a section with a device of its own may be none of netifd's.
+        Ok(known) => {
+            interfaces.retain(|name, _| config.interface(name).is_some_and(|one| one.device.is_some()));
+            interfaces.extend(known);
+        }
+        Err(error) if error.is_nobody_there() && may_be_away => {}
+        Err(error) => return Err(error).context("cannot learn the state of the interfaces"),
+    }
+    Ok(interfaces)
+}
+
+/// Every interface the configuration speaks of, with the device it gives: our own `option device`, else
+/// what /etc/config/network says.
+fn named_devices(directories: &Directories, config: &Config) -> Vec<Named> {
+    let network = directories.config_texts("network").map(|(text, _)| uci::parse("network", &text)).ok();
+    let in_network = |name: &str| -> Option<String> {
+        let section = network.as_ref()?.section(name)?;
+        ["device", "ifname"].into_iter().find_map(|option| section.text(option)).map(|text| text.into_owned())
+    };
+    let uplinks = config.interfaces.iter().map(|one| Named {
+        name: one.name.clone(),
+        device: one.device.clone().or_else(|| in_network(&one.name)),
+        family: Some(one.family),
+    });
+    let sources = config.rules.iter().filter_map(|rule| rule.source_interface.as_deref());
+    let others = sources.filter(|name| config.interface(name).is_none());
+    let others = others.map(|name| Named { name: name.to_owned(), device: in_network(name), family: None });
+    uplinks.chain(others).collect()
+}

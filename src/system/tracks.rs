@@ -1,0 +1,62 @@
+//! The status files of the trackers, read for reports.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::config::{Config, Interface};
+use crate::report::{Track, TrackedTarget};
+
+use super::files::{Directories, read_line, read_number};
+
+pub fn read(directories: &Directories, config: &Config) -> BTreeMap<String, Track> {
+    config
+        .interfaces
+        .iter()
+        .map(|interface| (interface.name.clone(), track(directories, interface)))
+        .collect()
+}
+
+fn track(directories: &Directories, interface: &Interface) -> Track {
+    let directory = directories.tracking(&interface.name);
+    let number = |name: &str| read_number(&directory.join(name));
+    Track {
+        is_alive: number("PID").is_some_and(is_tracker),
+        started: number("STARTED"),
+        status: read_line(&directory.join("STATUS")),
+        policy_state: directories.read_interface_state(&interface.name),
+        online_since_s: number("ONLINE").unwrap_or(0),
+        offline_since_s: number("OFFLINE").unwrap_or(0),
+        score: number("SCORE").unwrap_or(0),
+        lost: number("LOST").unwrap_or(0),
+        turn: number("TURN").unwrap_or(0),
+        time_s: number("TIME").unwrap_or(0),
+        targets: interface
+            .tracking
+            .targets
+            .iter()
+            .map(|target| (target.clone(), tracked_target(&directory, target)))
+            .collect(),
+    }
+}
+
+fn tracked_target(directory: &Path, target: &str) -> TrackedTarget {
+    // A target is somebody's text: it must not lead out of the directory.
+    if target.contains('/') {
+        return TrackedTarget::default();
+    }
+    let file = |kind: &str| directory.join(format!("{kind}_{target}"));
+    TrackedTarget {
+        status: read_line(&file("TRACK")),
+        latency_ms: read_number(&file("LATENCY")).unwrap_or(0),
+        loss_percent: read_number(&file("LOSS")).unwrap_or(0),
+    }
+}
+
+/// A process id alone says little: numbers are used again.
+fn is_tracker(pid: u64) -> bool {
+    let Ok(command) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let mut words = command.split(|byte| *byte == 0);
+    let program = words.next().unwrap_or_default();
+    program.ends_with(b"mwan3") && words.any(|word| word == b"track")
+}
