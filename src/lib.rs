@@ -19,6 +19,7 @@ pub mod network;
 pub mod nft;
 pub mod plan;
 pub mod probe_packet;
+pub mod reconcile;
 pub mod report;
 pub mod system;
 pub mod uci;

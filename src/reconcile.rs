@@ -1,0 +1,145 @@
+//! The only way the kernel is ever changed: see what is, plan what should be, make the difference. Start,
+//! reload, failover, repair and stop are all this; done twice, the second time writes nothing.
+
+use anyhow::{Context, Result};
+
+use crate::config::Config;
+use crate::network::change::{Leftovers, Observed, RoutingChange, RoutingChanges, Wanted, diff};
+use crate::nft;
+use crate::plan::{Health, Plan, TABLE, plan};
+use crate::system::files::{Directories, Lock};
+use crate::system::host::{self, Host};
+use crate::system::{nftables, route};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// As configured. `take_over`: also clear what an installation of the shell package left behind.
+    Run { take_over: bool },
+    /// Nothing of ours.
+    Stop,
+}
+
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub plan: Plan,
+    pub host: Host,
+    /// Messages sent to the kernel that change something.
+    pub writes: usize,
+    /// What the kernel refused, in words.
+    pub failures: Vec<String>,
+}
+
+/// Serialised against every other caller by the lock. The health is read under it.
+pub fn reconcile(directories: &Directories, config: &Config, goal: Goal) -> Result<Outcome> {
+    let turn = take_turn(directories)?;
+    reconcile_in_turn(&turn, directories, config, goal)
+}
+
+/// For those who read or write more than the kernel while nobody else may.
+pub fn take_turn(directories: &Directories) -> Result<Lock> {
+    directories.lock().context("cannot take the lock in the run directory")
+}
+
+pub fn reconcile_in_turn(
+    _turn: &Lock,
+    directories: &Directories,
+    config: &Config,
+    goal: Goal,
+) -> Result<Outcome> {
+    let goal = match goal {
+        // Stopped while this one waited for its turn.
+        Goal::Run { .. } if !directories.is_running() => Goal::Stop,
+        goal => goal,
+    };
+    let health = directories.health(config);
+    let pending = pending(directories, config, &health, goal)?;
+    let routing = &pending.routing;
+    let mut failures: Vec<String> = routing.conflicts.iter().map(ToString::to_string).collect();
+    let table_changes = pending.table_changes();
+    let writes = routing.before.len() + table_changes.len() + routing.after.len();
+    failures.extend(change_routing(&routing.before));
+    let loaded = load(pending.plan.ruleset.as_ref(), &table_changes);
+    failures.extend(loaded.complaint);
+    // While an old table still marks packets, what its marks lead to must stay as well.
+    if loaded.is_in_force || goal == Goal::Stop {
+        failures.extend(change_routing(&routing.after));
+    }
+    drop(table_changes);
+    Ok(Outcome { plan: pending.plan, host: pending.host, writes, failures })
+}
+
+/// What would be changed now.
+#[derive(Debug)]
+pub struct Pending {
+    pub plan: Plan,
+    pub host: Host,
+    pub observed: nft::Observed,
+    pub routing: RoutingChanges,
+}
+
+impl Pending {
+    pub fn table_changes(&self) -> Vec<nft::Change<'_>> {
+        nft::diff(&self.observed, self.plan.ruleset.as_ref())
+    }
+
+    pub fn writes(&self) -> usize {
+        self.routing.before.len() + self.table_changes().len() + self.routing.after.len()
+    }
+}
+
+pub fn pending(directories: &Directories, config: &Config, health: &Health, goal: Goal) -> Result<Pending> {
+    let host = match goal {
+        Goal::Run { .. } => host::observe(directories, config)?,
+        Goal::Stop => host::observe_kernel()?,
+    };
+    let observed = host::observe_ruleset().context("cannot read the nftables table from the kernel")?;
+    let plan = match goal {
+        Goal::Run { .. } => plan(config, &host.network, health),
+        Goal::Stop => Plan::default(),
+    };
+    let leftovers = match goal {
+        Goal::Run { take_over: true } => Leftovers::TakeOver(config.globals.mask),
+        _ => Leftovers::Keep,
+    };
+    let routing = diff(
+        Observed { rules: &host.rules, own_routes: &host.routes, foreign_routes: &host.network.routes },
+        Wanted { rules: &plan.rules, routes: &plan.routes },
+        leftovers,
+    );
+    Ok(Pending { plan, host, observed, routing })
+}
+
+fn change_routing(changes: &[RoutingChange]) -> Vec<String> {
+    route::apply(changes).iter().map(ToString::to_string).collect()
+}
+
+struct Loaded {
+    /// The kernel's table is now the wanted one, with or without logging.
+    is_in_force: bool,
+    complaint: Option<String>,
+}
+
+/// One transaction. A kernel without a logger gets the rules without logging; one that refuses the
+/// difference for a reason we did not foresee gets the whole table anew.
+fn load(wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
+    let in_force = |complaint| Loaded { is_in_force: true, complaint };
+    let refused =
+        |refusal: &nftables::ApplyError| Loaded { is_in_force: false, complaint: Some(refusal.to_string()) };
+    if changes.is_empty() {
+        return in_force(None);
+    }
+    let Err(refusal) = nftables::apply(TABLE, changes) else { return in_force(None) };
+    let Some(wanted) = wanted else { return refused(&refusal) };
+    let silent = nft::without_logging(wanted);
+    let attempt = |table: &nft::Table| nftables::apply(TABLE, &nft::replacement(table));
+    if silent != *wanted && attempt(&silent).is_ok() {
+        return in_force(Some(format!("rules are loaded without logging: {refusal}")));
+    }
+    match attempt(wanted) {
+        Ok(()) => {
+            log::warn!("the nftables table was made anew: {refusal}");
+            in_force(None)
+        }
+        Err(_) => refused(&refusal),
+    }
+}
