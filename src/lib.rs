@@ -13,6 +13,7 @@
 
 pub mod address;
 pub mod config;
+pub mod control;
 pub mod health;
 pub mod mark;
 pub mod network;
@@ -22,4 +23,5 @@ pub mod probe_packet;
 pub mod reconcile;
 pub mod report;
 pub mod system;
+pub mod track;
 pub mod uci;

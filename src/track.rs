@@ -1,0 +1,320 @@
+//! `mwan3 track`: one process, one thread, one poll loop for all uplinks. It probes, lets the state machines
+//! decide, reconciles, and only then tells the world. Killing it never stops traffic.
+
+mod answers;
+mod life;
+mod repair;
+mod switching;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::config::Config;
+use crate::control::{ClientId, Server};
+use crate::health::{Event, EventRing};
+use crate::network::Network;
+use crate::plan::Plan;
+use crate::reconcile::{Goal, Outcome, reconcile};
+use crate::system::clock::since_boot;
+use crate::system::files::{Directories, Lock};
+use crate::system::hooks::Hooks;
+use crate::system::monitor::{Heard, Monitor};
+use crate::system::poll::{Signal, Signals, Until, wait};
+use crate::system::probe::{Interest, ProbeResult, Prober};
+
+use repair::RepairGuard;
+use watch::{Finding, Watch};
+
+/// Route changes come in storms: one look serves all of them.
+const CALM: Duration = Duration::from_millis(200);
+/// A device or an address that changes is looked at nearly at once.
+const URGENT: Duration = Duration::from_millis(10);
+/// But no look comes sooner after another: some drivers chatter.
+const BREATH: Duration = Duration::from_millis(50);
+/// However quiet the kernel is: a missed notification heals within this.
+const LEAST_OFTEN: Duration = Duration::from_secs(60);
+const EVENTS_KEPT: usize = 256;
+
+pub struct Tracker {
+    directories: Directories,
+    config: Config,
+    watches: BTreeMap<String, Watch>,
+    network: Network,
+    prober: Prober,
+    monitor: Monitor,
+    signals: Signals,
+    server: Server,
+    hooks: Hooks,
+    events: EventRing,
+    repairs: RepairGuard,
+    next_look: Duration,
+    /// How long the last one took.
+    look_took: Duration,
+    last_look: Duration,
+    /// Why the next look is due, for the log of repairs.
+    undone: bool,
+    /// What the last reconcile made: writes without another plan repair what somebody else changed.
+    applied: Plan,
+    counts: Counts,
+    tests: Vec<PersonsTest>,
+    followers: BTreeMap<ClientId, u64>,
+    ends: Option<Ending>,
+    _only_one: Lock,
+}
+
+/// What a person wants to know who wonders what this process does all day.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    reconciles: u64,
+    writes: u64,
+    probes: u64,
+    repairs: u64,
+    heard: u64,
+}
+
+/// Somebody asked for probes right now.
+struct PersonsTest {
+    client: ClientId,
+    interface: String,
+    missing: BTreeSet<usize>,
+    findings: BTreeMap<usize, ProbeResult>,
+    until: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Traffic stays as it is: another tracker may take over.
+    LeaveTraffic,
+}
+
+pub fn run() -> Result<()> {
+    let mut tracker = Tracker::new()?;
+    tracker.adopt_or_start()?;
+    while tracker.ends.is_none() {
+        tracker.settle()?;
+        tracker.wait_and_hear()?;
+    }
+    tracker.say_goodbye();
+    Ok(())
+}
+
+impl Tracker {
+    fn wait_and_hear(&mut self) -> Result<()> {
+        let mut watched: Vec<(RawFd, Until)> =
+            self.monitor.descriptors().map(|fd| (fd, Until::Readable)).collect();
+        watched.push((self.signals.raw_fd(), Until::Readable));
+        watched.extend(self.server.interests());
+        watched.extend(self.prober.interests().map(|(fd, interest)| match interest {
+            Interest::Read => (fd, Until::Readable),
+            Interest::Write => (fd, Until::Writable),
+        }));
+        let timeout = self.next_deadline().saturating_sub(since_boot());
+        let ready = wait(&watched, Some(timeout)).context("poll")?;
+        let now = since_boot();
+        for fd in ready {
+            if fd == self.signals.raw_fd() {
+                self.hear_signals()?;
+            } else if self.monitor.descriptors().any(|own| own == fd) {
+                self.hear_kernel(fd, now);
+            } else if self.server.is_ours(fd) {
+                if let Some((client, request)) = self.server.handle_ready(fd, now) {
+                    self.answer(client, &request)?;
+                }
+            } else {
+                self.prober.handle_ready(fd, now);
+            }
+        }
+        self.hear_probes(now);
+        // Answers first, deadlines after them: what has arrived is not late.
+        self.meet_deadlines(now);
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Duration {
+        let links = self.watches.values().filter_map(|watch| watch.link.deadline()).map(|(at, _)| at);
+        let tests = self.tests.iter().map(|test| test.until);
+        links
+            .chain(tests)
+            .chain(self.hooks.deadline())
+            .chain(self.server.deadline())
+            .chain([self.next_look])
+            .min()
+            .unwrap_or(self.next_look)
+    }
+
+    fn meet_deadlines(&mut self, now: Duration) {
+        for watch in self.watches.values_mut() {
+            if watch.link.deadline().is_some_and(|(at, _)| at <= now) {
+                watch.link.handle(Event::Deadline, now);
+            }
+        }
+        self.hooks.advance(now);
+        self.server.advance(now);
+        self.end_tests(now);
+    }
+
+    fn hear_probes(&mut self, now: Duration) {
+        while let Some(outcome) = self.prober.next_outcome() {
+            let owner =
+                self.watches.values_mut().find(|watch| watch.link.interface().id == outcome.id.interface);
+            let Some(watch) = owner else { continue };
+            let name = watch.link.interface().name.clone();
+            for finding in watch.outcome(outcome.id, outcome.result, &mut self.prober, now) {
+                match finding {
+                    Finding::Round(event) => watch.link.handle(event, now),
+                    Finding::Test { target, result } => note_test(&mut self.tests, &name, target, &result),
+                }
+            }
+        }
+    }
+
+    fn hear_kernel(&mut self, fd: RawFd, now: Duration) {
+        for heard in self.monitor.hear(fd) {
+            self.counts.heard += 1;
+            match heard {
+                Heard::LinkOrAddress => self.look_within(URGENT, now),
+                Heard::Routing => self.look_within(CALM, now),
+                Heard::FirewallSet => {
+                    if self.config.rules.iter().any(|rule| rule.ipset.is_some()) {
+                        // A name server may fill a huge set all day: following it takes a twentieth of our time.
+                        let pause = self.look_took.saturating_mul(20);
+                        self.look_within(pause.max(CALM), now);
+                    }
+                }
+                Heard::OursUndone => {
+                    self.undone = true;
+                    let pause = self.repairs.pause(now);
+                    self.look_within(pause.max(CALM), now);
+                }
+                Heard::GatewayFailed { index, gateway } => {
+                    for watch in self.watches.values_mut() {
+                        if watch.has_gateway(&self.network, index, gateway) {
+                            watch.link.handle(Event::GatewayUnreachable(gateway), now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sooner wins: a storm does not push the look it asked for ahead of itself.
+    fn look_within(&mut self, pause: Duration, now: Duration) {
+        self.next_look = self.next_look.min((now + pause).max(self.last_look + BREATH));
+    }
+
+    fn hear_signals(&mut self) -> Result<()> {
+        for signal in self.signals.take() {
+            match signal {
+                Signal::Terminate => self.ends = Some(Ending::LeaveTraffic),
+                Signal::Reload => self.reload()?,
+                Signal::ChildEnded => self.hooks.advance(since_boot()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the host when that is due.
+    fn settle(&mut self) -> Result<()> {
+        if self.next_look <= since_boot() {
+            self.look();
+        }
+        self.rest();
+        self.feed_followers();
+        Ok(())
+    }
+
+    /// Carries out what the state machines decided, until they have nothing more to say.
+    fn rest(&mut self) {
+        // Each turn of a machine needs a new event; the bound only guards against a mistake of ours.
+        for _ in 0..8 {
+            if !self.carry_out() {
+                break;
+            }
+        }
+    }
+
+    /// Reconciles and hears what has changed on the host.
+    fn look(&mut self) {
+        let now = since_boot();
+        self.watches.values_mut().for_each(Watch::forget_written);
+        (self.next_look, self.last_look) = (now + LEAST_OFTEN, now);
+        let outcome = self.reconcile();
+        self.look_took = since_boot().saturating_sub(now);
+        match outcome {
+            Ok(outcome) => self.see(outcome, now),
+            Err(error) => {
+                log::error!("{error:#}");
+                self.look_within(Duration::from_secs(5), now);
+            }
+        }
+    }
+
+    fn reconcile(&mut self) -> Result<Outcome> {
+        let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: false })?;
+        self.counts.reconciles += 1;
+        self.counts.writes += outcome.writes as u64;
+        for failure in &outcome.failures {
+            log::error!("{failure}");
+        }
+        let was_undone = std::mem::take(&mut self.undone);
+        let is_repair = was_undone && outcome.writes > 0 && outcome.failures.is_empty();
+        // Our own removals are heard, too; but they come with another plan.
+        if is_repair && outcome.plan == self.applied {
+            self.note_repair(&outcome, since_boot());
+        }
+        Ok(outcome)
+    }
+
+    /// What the host looks like now, told to the machines as events.
+    fn see(&mut self, outcome: Outcome, now: Duration) {
+        self.network = outcome.host.network;
+        for watch in self.watches.values_mut() {
+            let table = u32::from(watch.link.interface().id);
+            let family = watch.link.interface().family;
+            let has_default = outcome
+                .plan
+                .routes
+                .iter()
+                .any(|route| route.table == table && route.family == family && route.is_default());
+            watch.set_default_route(has_default);
+            let events = watch.look_again(&self.network);
+            if !events.is_empty() {
+                watch.close(&mut self.prober);
+            }
+            for event in events {
+                if matches!(event, Event::InterfaceUp(_)) {
+                    watch.note_coming_up(now);
+                    // Coming up undoes an `mwan3 ifdown`.
+                    if let Err(error) = self.directories.allow(&watch.link.interface().name) {
+                        log::error!("cannot forget that an interface was taken down: {error}");
+                    }
+                }
+                watch.link.handle(event, now);
+            }
+        }
+        self.applied = outcome.plan;
+    }
+
+    fn note_repair(&mut self, outcome: &Outcome, now: Duration) {
+        self.counts.repairs += 1;
+        let again = self.repairs.repaired(now);
+        let text = format!("repaired what somebody else removed ({} changes)", outcome.writes);
+        log::warn!(
+            "{text}{}",
+            if again { "; it happens again and again: waiting longer each time" } else { "" }
+        );
+        self.events.record(now, "", "repaired", &text);
+    }
+}
+
+fn note_test(tests: &mut [PersonsTest], interface: &str, target: usize, result: &ProbeResult) {
+    for test in tests.iter_mut().filter(|test| test.interface == interface) {
+        if test.missing.remove(&target) {
+            test.findings.insert(target, result.clone());
+        }
+    }
+}

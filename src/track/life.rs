@@ -1,0 +1,199 @@
+//! The tracker's own life: starting beside a service that runs, reloading, taking leave.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::{Config, Interface};
+use crate::control::Server;
+use crate::health::{Adopted, Event, EventRing};
+use crate::network::Network;
+use crate::plan::{Plan, Verdict};
+use crate::reconcile::{Goal, reconcile, take_turn};
+use crate::system::clock::since_boot;
+use crate::system::files::{Directories, read_line, write_atomically};
+use crate::system::hooks::Hooks;
+use crate::system::monitor::Monitor;
+use crate::system::poll::Signals;
+use crate::system::probe::Prober;
+use crate::system::settings::{self, Settings};
+
+use super::{Counts, EVENTS_KEPT, RepairGuard, Tracker, Watch};
+
+impl Tracker {
+    pub(super) fn new() -> Result<Tracker> {
+        let directories = Directories::from_environment();
+        let Some(only_one) = directories.lock_tracker().context("cannot take the tracker's lock")? else {
+            bail!("another tracker runs already");
+        };
+        let config = read_config(&directories, settings::load)?;
+        // Listening starts before the first look: nothing falls between.
+        Ok(Tracker {
+            monitor: Monitor::open().context("cannot listen to the kernel")?,
+            signals: Signals::take_over().context("cannot take over signals")?,
+            server: Server::listen(&directories.control_socket())
+                .context("cannot open the control socket")?,
+            prober: Prober::new().context("cannot prepare probes")?,
+            hooks: Hooks::default(),
+            events: EventRing::new(EVENTS_KEPT),
+            repairs: RepairGuard::default(),
+            watches: BTreeMap::new(),
+            network: Network::default(),
+            next_look: Duration::ZERO,
+            look_took: Duration::ZERO,
+            last_look: Duration::ZERO,
+            undone: false,
+            applied: Plan::default(),
+            counts: Counts::default(),
+            tests: Vec::new(),
+            followers: BTreeMap::new(),
+            ends: None,
+            _only_one: only_one,
+            directories,
+            config,
+        })
+    }
+
+    /// Beside a service that runs its state is adopted, and nothing switches; else the service starts here.
+    pub(super) fn adopt_or_start(&mut self) -> Result<()> {
+        let was_running = self.directories.is_running();
+        self.directories
+            .mark_running(self.config.globals.mask)
+            .context("cannot write to the run directory")?;
+        let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
+        outcome.failures.iter().for_each(|failure| log::error!("{failure}"));
+        self.network = outcome.host.network.clone();
+        let interfaces: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
+        for interface in &interfaces {
+            self.watch(interface);
+        }
+        let now = since_boot();
+        self.see(outcome, now);
+        self.next_look = now + super::LEAST_OFTEN;
+        log::info!("tracking {} interfaces", self.watches.len());
+        Ok(())
+    }
+
+    fn watch(&mut self, interface: &Interface) {
+        let now = since_boot();
+        let mut watch = Watch::new(interface, self.config.globals.mask.interface(interface.id));
+        let (attachment, fault) = watch.first_look(&self.network);
+        let directory = self.directories.tracking(&interface.name);
+        let adopted = Adopted::from_files(|file| read_line(&directory.join(file)));
+        let is_taken_down =
+            self.directories.health(&self.config).get(&interface.name) == Some(&Verdict::TakenDown);
+        if let Err(error) = write_atomically(&directory.join("PID"), &format!("{}\n", std::process::id())) {
+            log::error!("cannot write the status files of {}: {error}", interface.name);
+        }
+        match adopted {
+            Some(adopted) => watch.link.handle(Event::Adopt(adopted, attachment), now),
+            None => watch.link.handle(Event::Start(attachment), now),
+        }
+        if let Some(fault) = fault {
+            watch.link.handle(Event::LinkDown(fault), now);
+        }
+        if is_taken_down {
+            watch.link.handle(Event::ForcedDown, now);
+        }
+        self.watches.insert(interface.name.clone(), watch);
+    }
+
+    /// What did not change keeps its health and its history.
+    pub(super) fn reload(&mut self) -> Result<()> {
+        let config = match read_config(&self.directories, settings::load_to_replace) {
+            Ok(config) => config,
+            Err(error) => {
+                log::error!("{error:#}");
+                return Ok(());
+            }
+        };
+        self.config = config;
+        self.directories
+            .mark_running(self.config.globals.mask)
+            .context("cannot write to the run directory")?;
+        let enabled: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
+        let gone: Vec<String> = self
+            .watches
+            .keys()
+            .filter(|name| !enabled.iter().any(|one| one.name == **name))
+            .cloned()
+            .collect();
+        let now = since_boot();
+        self.take_leave_of(&gone, now);
+        for interface in &enabled {
+            let mark = self.config.globals.mask.interface(interface.id);
+            match self.watches.get_mut(&interface.name) {
+                Some(watch) if watch.link.interface() == interface => watch.mark = mark,
+                Some(watch) if watch.link.interface().id == interface.id => {
+                    watch.mark = mark;
+                    if watch.link.interface().tracking != interface.tracking {
+                        watch.forget_names();
+                        watch.close(&mut self.prober);
+                    }
+                    watch.link.handle(Event::ConfigChanged(Box::new(interface.clone())), now);
+                }
+                // Another id is another uplink to the kernel.
+                _ => {
+                    if let Some(mut old) = self.watches.remove(&interface.name) {
+                        old.close(&mut self.prober);
+                    }
+                    self.watch(interface);
+                }
+            }
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// Interfaces that are no longer configured: scripts that heard `connected` hear that it is over.
+    fn take_leave_of(&mut self, gone: &[String], now: Duration) {
+        for (_, watch) in self.watches.iter_mut().filter(|(name, _)| gone.contains(name)) {
+            let interface = Interface { enabled: false, ..watch.link.interface().clone() };
+            watch.link.handle(Event::ConfigChanged(Box::new(interface)), now);
+        }
+        self.rest();
+        for name in gone {
+            if let Some(mut watch) = self.watches.remove(name) {
+                watch.close(&mut self.prober);
+            }
+            self.directories.forget(name);
+        }
+    }
+
+    /// `mwan3 restart`: health, histories and hand-made intents are forgotten; traffic notices nothing.
+    /// The refusal, where the configuration cannot be read.
+    pub(super) fn begin_anew(&mut self) -> Result<Option<String>> {
+        self.config = match read_config(&self.directories, settings::load) {
+            Ok(config) => config,
+            Err(error) => return Ok(Some(format!("{error:#}"))),
+        };
+        for watch in self.watches.values_mut() {
+            watch.close(&mut self.prober);
+        }
+        self.watches.clear();
+        self.directories.remove_state().context("cannot clear the run directory")?;
+        self.adopt_or_start().map(|()| None)
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        for (name, watch) in &self.watches {
+            log::info!(
+                target: "mwan3track",
+                "Stopping mwan3track for interface \"{name}\". Status was \"{}\"",
+                watch.link.status().name()
+            );
+        }
+        let _ = std::fs::remove_file(self.directories.control_socket());
+    }
+}
+
+/// In turn, like those who change things: who waited goes by the newest configuration.
+fn read_config(directories: &Directories, load: fn(&Directories) -> Result<Settings>) -> Result<Config> {
+    let _turn = take_turn(directories)?;
+    let settings = load(directories)?;
+    for problem in settings.problems.iter().filter(|problem| !problem.is_note()) {
+        log::warn!("{problem}");
+    }
+    Ok(settings.config)
+}

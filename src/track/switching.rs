@@ -1,0 +1,149 @@
+//! Carrying out what the machines decided, in the order that hurts least: the kernel first, in one
+//! transaction, then files, then connections, then scripts.
+
+use std::time::Duration;
+
+use crate::config::FlushOn;
+use crate::health::{Action, Announcement, HotplugAction, Level, Snapshot, Status, Transition};
+use crate::plan::Verdict;
+use crate::system::clock::since_boot;
+use crate::system::conntrack::{self, MarkFilter};
+use crate::system::files::write_atomically;
+use crate::system::hooks::Notice;
+
+use super::Tracker;
+
+impl Tracker {
+    /// False when there was nothing to do.
+    pub(super) fn carry_out(&mut self) -> bool {
+        let now = since_boot();
+        let mut actions: Vec<(String, Action)> = Vec::new();
+        for (name, watch) in &mut self.watches {
+            while let Some(action) = watch.link.poll_action() {
+                actions.push((name.clone(), action));
+            }
+        }
+        if actions.is_empty() {
+            return false;
+        }
+        let transitions: Vec<(String, Transition)> = actions
+            .iter()
+            .filter_map(|(name, action)| match action {
+                Action::Transition(transition) => Some((name.clone(), transition.clone())),
+                _ => None,
+            })
+            .collect();
+        if !transitions.is_empty() {
+            self.switch(&transitions, now);
+        }
+        for (name, action) in actions {
+            match action {
+                Action::Probe { target, sequence } => {
+                    self.counts.probes += 1;
+                    let Some(watch) = self.watches.get_mut(&name) else { continue };
+                    if let Some(event) = watch.probe(target, sequence, &mut self.prober, now) {
+                        watch.link.handle(event, now);
+                    }
+                }
+                Action::WriteFiles(snapshot) => self.write_files(&name, &snapshot),
+                Action::Announce(announcement) => self.announce(&name, &announcement, now),
+                Action::Log(Level::Notice, text) => log::info!(target: "mwan3track", "{text}"),
+                Action::Log(Level::Info, text) => log::debug!(target: "mwan3track", "{text}"),
+                Action::Transition(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Everybody's new state is written down, then one reconcile serves all of them.
+    fn switch(&mut self, transitions: &[(String, Transition)], now: Duration) {
+        for (name, transition) in transitions {
+            self.events.record(now, name, transition.name(), &transition.reason);
+            if let Some(watch) = self.watches.get(name) {
+                let is_online = watch.verdict() == Verdict::Online;
+                if let Err(error) = self.directories.write_interface_state(name, is_online) {
+                    log::error!("cannot write the state of {name}: {error}");
+                }
+            }
+        }
+        if !transitions.iter().any(|(_, transition)| concerns_traffic(transition)) {
+            return;
+        }
+        match self.reconcile() {
+            Ok(outcome) => self.see(outcome, now),
+            Err(error) => {
+                log::error!("{error:#}");
+                self.look_within(Duration::from_secs(1), now);
+            }
+        }
+        for (name, transition) in transitions {
+            self.forget_connections(name, transition);
+        }
+    }
+
+    /// Connections of an uplink that just died would go on into the void; others only if somebody asked.
+    fn forget_connections(&self, name: &str, transition: &Transition) {
+        let Some(watch) = self.watches.get(name) else { return };
+        let interface = watch.link.interface();
+        let has_died = transition.from.usable() && !transition.to.usable();
+        let is_asked = occasions(transition).any(|event| interface.flush_conntrack.contains(&event));
+        if !has_died && !is_asked {
+            return;
+        }
+        let flushed = if is_asked && interface.flushes_all {
+            conntrack::flush_all()
+        } else {
+            conntrack::flush_marked(MarkFilter { value: watch.mark, mask: self.config.globals.mask.bits() })
+        };
+        match flushed {
+            Ok(()) => log::debug!("Connection tracking flushed for interface '{name}'"),
+            Err(error) if conntrack::is_absent(&error) => {}
+            Err(error) => log::warn!("cannot flush the connections of {name}: {error}"),
+        }
+    }
+
+    fn write_files(&mut self, name: &str, snapshot: &Snapshot) {
+        let directory = self.directories.tracking(name);
+        let Some(watch) = self.watches.get_mut(name) else { return };
+        for (file, content) in snapshot.files() {
+            if !watch.is_news(&file, &content) {
+                continue;
+            }
+            if let Err(error) = write_atomically(&directory.join(&file), &content) {
+                log::error!("cannot write {file} of {name}: {error}");
+                watch.forget_written();
+                return;
+            }
+        }
+    }
+
+    fn announce(&mut self, name: &str, announcement: &Announcement, now: Duration) {
+        let mut notice = Notice::new(announcement.action.name(), name, &announcement.device);
+        if announcement.action == HotplugAction::Connected {
+            notice = notice.with("FIRSTCONNECT", if announcement.first_connect { "1" } else { "" });
+        }
+        self.hooks.tell(&notice, now);
+    }
+}
+
+/// Between `online` and `disconnecting`, or `offline` and `connecting`, the kernel has nothing to learn.
+fn concerns_traffic(transition: &Transition) -> bool {
+    let (from, to) = (transition.from, transition.to);
+    from.usable() != to.usable() || from == to || from == Status::Disabled || to == Status::Disabled
+}
+
+/// What `flush_conntrack` can name. A first connection is netifd's `ifup`, not `connected`.
+fn occasions(transition: &Transition) -> impl Iterator<Item = FlushOn> {
+    let (from, to) = (transition.from, transition.to);
+    let comes_up = from == Status::Disabled || (from, to) == (Status::Online, Status::Online);
+    let goes_down = to == Status::Disabled;
+    [
+        (comes_up && !goes_down, FlushOn::Ifup),
+        (goes_down && from != Status::Disabled, FlushOn::Ifdown),
+        (!comes_up && !from.usable() && to.usable(), FlushOn::Connected),
+        (from.usable() && !to.usable(), FlushOn::Disconnected),
+    ]
+    .into_iter()
+    .filter(|(holds, _)| *holds)
+    .map(|(_, event)| event)
+}
