@@ -1,0 +1,174 @@
+//! The command line: the verbs, their help, and exit codes. The shell package's verbs keep its texts and
+//! its exit code 0 for mistakes of usage; `--strict` gives every command real codes.
+
+/// A line on stdout. Whoever closed the other end (`| head`) has seen enough: unlike `println!`, no panic.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// A line on stderr, likewise.
+macro_rules! complain {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
+mod ask;
+mod inspect;
+mod options;
+mod service;
+mod show;
+mod tracker;
+mod use_uplink;
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::system::netlink::NetlinkError;
+
+use options::Arguments;
+
+/// 0 good, 1 the kernel could not be changed or warnings, 2 usage or errors in the configuration.
+pub type ExitCode = u8;
+
+const HELP: &str = "\
+Syntax: mwan3 [command]
+
+Available commands:
+start                    Load nftables rules, ip rules and ip routes
+stop                     Unload nftables rules, ip rules and ip routes
+restart                  Reload nftables rules, ip rules and ip routes
+ifup <iface>             Load rules and routes for specific interface
+ifdown <iface>           Unload rules and routes for specific interface
+interfaces               Show interfaces status
+policies                 Show currently active policy
+connected                Show directly connected networks
+rules                    Show active rules
+status                   Show all status
+internal <ipv4|ipv6>     Show internal configuration <default: ipv4>
+use <iface> <cmd>        Run a command bound to <iface> and avoid mwan3 rules
+
+More commands:
+reload                   Apply a changed configuration; running flows notice nothing
+track                    Watch the uplinks and switch (the service runs this)
+events [-f]              What happened to the uplinks; -f: go on as it happens
+history <iface>          Recent probes: loss, round trip, jitter
+test <iface>             Probe now and say what that means
+check [-v]               Check the configuration and the network; 0 good, 1 warnings, 2 errors
+plan [--diff]            Show what would be in the kernel, or what would be changed
+dump [<folder>]          Write a folder for a bug report, which is also a test case
+schema                   Show every option with type, default and range (JSON)
+help, --version          This text; the version
+
+Options:
+--json                   JSON instead of text (reports, check, plan --diff)
+--from <folder>          plan: on what a dump holds instead of this machine
+--no-track               start, restart, reload: leave no tracker running in the background
+--strict                 Exit with 2 for mistakes of usage, with 1 where a report finds trouble
+-v, --verbose            More detail
+
+Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
+
+const VERBS: [&str; 24] = [
+    "start",
+    "stop",
+    "restart",
+    "reload",
+    "ifup",
+    "ifdown",
+    "interfaces",
+    "policies",
+    "connected",
+    "rules",
+    "status",
+    "internal",
+    "use",
+    "check",
+    "plan",
+    "dump",
+    "schema",
+    "hotplug",
+    "help",
+    "version",
+    "track",
+    "events",
+    "history",
+    "test",
+];
+
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::parse(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            complain!("mwan3: {error}; see 'mwan3 help'");
+            return 2;
+        }
+    };
+    if arguments.verb != "plan" && (arguments.from.is_some() || arguments.is_diff) {
+        complain!("mwan3: --from and --diff belong to 'mwan3 plan'");
+        return 2;
+    }
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            // An error chain is one line: what we were doing, and why it failed.
+            let advice = if is_about_privileges(&error) { " (are you root?)" } else { "" };
+            complain!("mwan3: {error:#}{advice}");
+            1
+        }
+    }
+}
+
+fn is_about_privileges(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let refusal = cause.downcast_ref::<NetlinkError>().map(|refusal| refusal.errno);
+        let errno = refusal.or_else(|| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
+        matches!(errno, Some(libc::EPERM | libc::EACCES))
+    })
+}
+
+fn suggestion(word: &str) -> String {
+    let closest = crate::config::options::closest_of(word, VERBS.into_iter());
+    closest.map(|verb| format!(" (did you mean '{verb}'?)")).unwrap_or_default()
+}
+
+fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
+    match arguments.verb.as_str() {
+        "start" => service::start(arguments),
+        "stop" => service::stop(),
+        "restart" => service::restart(arguments),
+        "reload" => service::reload(arguments),
+        "ifup" => service::ifup(arguments),
+        "ifdown" => service::ifdown(arguments),
+        "hotplug" => service::hotplug(),
+        "interfaces" | "policies" | "connected" | "rules" | "status" => show::report(arguments),
+        "internal" => show::internal(arguments),
+        "use" => use_uplink::run(arguments),
+        "track" => crate::track::run().map(|()| 0),
+        "events" => ask::events(arguments),
+        "history" => ask::history(arguments),
+        "test" => ask::test(arguments),
+        "check" => inspect::check(arguments),
+        "plan" => inspect::plan(arguments),
+        "dump" => inspect::dump(arguments),
+        "schema" => inspect::schema(),
+        "version" => {
+            say!("mwan3 {}", env!("CARGO_PKG_VERSION"));
+            Ok(0)
+        }
+        "" | "help" => {
+            say!("{HELP}");
+            Ok(0)
+        }
+        unknown => {
+            say!("{HELP}");
+            complain!("mwan3: unknown command '{unknown}'{}", suggestion(unknown));
+            Ok(arguments.usage_code())
+        }
+    }
+}

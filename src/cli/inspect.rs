@@ -1,0 +1,201 @@
+//! Commands that look at the configuration and the plan: check, plan, dump, schema.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::{self, Problem, Severity};
+use crate::network::Network;
+use crate::plan::{Health, Plan, Verdict};
+use crate::reconcile::{Goal, Pending, pending};
+use crate::report::promises_text;
+use crate::system::files::Directories;
+use crate::system::host::{self, Host};
+use crate::system::nftables;
+use crate::system::settings::{self, Settings};
+
+use super::ExitCode;
+use super::options::Arguments;
+
+pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
+    let directories = Directories::from_environment();
+    let settings = match settings::load(&directories) {
+        Ok(settings) => settings,
+        Err(error) => {
+            complain!("mwan3: {error:#}");
+            return Ok(2);
+        }
+    };
+    let network = host::observe(&directories, &settings.config).map(|host| host.network);
+    let mut problems = settings.problems;
+    problems.extend(config::check(
+        &settings.config,
+        &settings.package,
+        &settings.file,
+        network.as_ref().ok(),
+    ));
+    if arguments.is_json {
+        say!("{}", serde_json::to_string(&problems)?);
+    } else {
+        for problem in problems.iter().filter(|problem| arguments.is_verbose || !problem.is_note()) {
+            say!("{problem}");
+        }
+        if arguments.is_verbose {
+            say!("{}", promises_text(&settings.config).trim_end());
+        }
+        say!("{}", summary(&problems));
+    }
+    Ok(config::exit_code(&problems))
+}
+
+fn summary(problems: &[Problem]) -> String {
+    let count = |severity: Severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
+    let plural = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+    let counts = [plural(errors, "error"), plural(warnings, "warning"), plural(notes, "note")].join(", ");
+    if notes > 0 { format!("{counts} (notes are shown with -v)") } else { counts }
+}
+
+pub(super) fn plan(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(folder) = &arguments.from {
+        let case = Case::read(folder)?;
+        show(&crate::plan::plan(&case.settings.config, &case.network, &case.health));
+        return Ok(0);
+    }
+    let directories = Directories::from_environment();
+    let config = settings::load(&directories)?.config;
+    let health = directories.health(&config);
+    if !arguments.is_diff {
+        let network = host::observe(&directories, &config)?.network;
+        show(&crate::plan::plan(&config, &network, &health));
+        return Ok(0);
+    }
+    // A service that does not run wants nothing in the kernel; the question is what a start would do.
+    let goal = Goal::Run { take_over: !directories.is_running() };
+    let pending = pending(&directories, &config, &health, goal)?;
+    if arguments.is_json {
+        say!("{}", serde_json::json!({ "changes": changes(&pending) }));
+    } else if pending.writes() == 0 {
+        say!("# nothing to change");
+    } else {
+        changes(&pending).iter().for_each(|change| say!("{change}"));
+    }
+    Ok(0)
+}
+
+fn show(plan: &Plan) {
+    plan.notes.iter().for_each(|note| complain!("mwan3: {note}"));
+    say!("{}", plan.to_string().trim_end());
+}
+
+/// In the order they would be made.
+fn changes(pending: &Pending) -> Vec<String> {
+    let before = pending.routing.before.iter().map(ToString::to_string);
+    let table = pending.table_changes().iter().map(|change| change.to_string()).collect::<Vec<_>>();
+    let after = pending.routing.after.iter().map(ToString::to_string);
+    before.chain(table).chain(after).collect()
+}
+
+/// The folder is at once a bug report and a golden test case: the same three inputs, and what came of them.
+pub(super) fn dump(arguments: &Arguments) -> Result<ExitCode> {
+    let directories = Directories::from_environment();
+    let loaded = settings::load(&directories)?;
+    let text = loaded.package.export();
+    // As the case will be read: lines are those of the exported text.
+    let settings = settings::read("mwan3", &text, &[]);
+    let host = host::observe(&directories, &settings.config)?;
+    let health = directories.health(&settings.config);
+    let plan = crate::plan::plan(&settings.config, &host.network, &health);
+    let folder = dump_folder(arguments)?;
+    let write = |name: &str, content: &[u8]| {
+        fs::write(folder.join(name), content).with_context(|| format!("cannot write {name}"))
+    };
+    write("mwan3", &text)?;
+    write("network.json", serde_json::to_string_pretty(&host.network)?.as_bytes())?;
+    write("health", health_text(&health).as_bytes())?;
+    write("expect.nft", plan.ruleset.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes())?;
+    write("expect.routing", plan.routing_text().as_bytes())?;
+    write("expect.problems", problems_text(&settings.problems, &plan).as_bytes())?;
+    // What the export leaves out is told here.
+    write("problems", problems_text(&loaded.problems, &plan).as_bytes())?;
+    write("kernel.routing", held_routing(&host).as_bytes())?;
+    let ruleset = nftables::observe(crate::plan::TABLE)
+        .map_or_else(|error| error.to_string(), |held| format!("{held:#?}"));
+    write("kernel.ruleset", ruleset.as_bytes())?;
+    write("version", format!("mwan3 {}\n{}\n", env!("CARGO_PKG_VERSION"), settings::release()).as_bytes())?;
+    say!("{}", folder.display());
+    Ok(0)
+}
+
+fn dump_folder(arguments: &Arguments) -> Result<PathBuf> {
+    let cannot = |folder: &Path| format!("cannot make the folder {}", folder.display());
+    if let Some(folder) = arguments.words.first().map(PathBuf::from) {
+        fs::create_dir_all(&folder).with_context(|| cannot(&folder))?;
+        return Ok(folder);
+    }
+    let folder = std::env::temp_dir().join(format!("mwan3-dump-{}", std::process::id()));
+    // Everybody may write there: one that exists may be a trap.
+    fs::create_dir(&folder).with_context(|| cannot(&folder))?;
+    Ok(folder)
+}
+
+fn held_routing(host: &Host) -> String {
+    let rules = host.rules.iter().map(|rule| format!("rule {} {rule}\n", rule.family));
+    let routes = host.routes.iter().map(|route| format!("route {} {route}\n", route.family));
+    rules.chain(routes).collect()
+}
+
+pub(super) fn schema() -> Result<ExitCode> {
+    say!("{}", serde_json::to_string_pretty(config::options::TABLE)?);
+    Ok(0)
+}
+
+/// What `dump` wrote, read back.
+pub struct Case {
+    pub settings: Settings,
+    pub network: Network,
+    pub health: Health,
+}
+
+impl Case {
+    pub fn read(folder: &Path) -> Result<Case> {
+        let text =
+            fs::read(folder.join("mwan3")).with_context(|| format!("no mwan3 in {}", folder.display()))?;
+        let network = fs::read(folder.join("network.json")).context("no network.json")?;
+        let health = fs::read_to_string(folder.join("health")).unwrap_or_default();
+        Ok(Case {
+            settings: settings::read("mwan3", &text, &[]),
+            network: serde_json::from_slice(&network).context("network.json")?,
+            health: parse_health(&health)?,
+        })
+    }
+}
+
+fn parse_health(text: &str) -> Result<Health> {
+    let mut health = Health::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let verdict = match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [name, "online"] => (name, Verdict::Online),
+            [name, "offline"] => (name, Verdict::Offline),
+            [name, "down"] => (name, Verdict::TakenDown),
+            _ => bail!("health: cannot read the line '{line}'"),
+        };
+        health.insert(verdict.0.to_owned(), verdict.1);
+    }
+    Ok(health)
+}
+
+pub fn health_text(health: &Health) -> String {
+    let word = |verdict: &Verdict| match verdict {
+        Verdict::Online => "online",
+        Verdict::Offline => "offline",
+        Verdict::TakenDown => "down",
+    };
+    health.iter().map(|(name, verdict)| format!("{name} {}\n", word(verdict))).collect()
+}
+
+fn problems_text(problems: &[Problem], plan: &Plan) -> String {
+    let problems = problems.iter().map(|problem| format!("{problem}\n"));
+    problems.chain(plan.notes.iter().map(|note| format!("note: {note}\n"))).collect()
+}

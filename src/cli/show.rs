@@ -1,0 +1,104 @@
+//! The reports: read everything once, print.
+
+use anyhow::{Context, Result};
+
+use crate::address::Family;
+use crate::network::change::{Leftovers, Observed, Wanted, diff};
+use crate::nft;
+use crate::plan::plan;
+use crate::report::{
+    Json, Snapshot, connected_json, connected_text, interfaces_json, interfaces_text, internal_json,
+    internal_text, policies_json, policies_text, rules_json, rules_text, status_json, status_text,
+};
+use crate::system::files::{Directories, uptime_s};
+use crate::system::netlink::NetlinkError;
+use crate::system::{host, settings, tracks};
+
+use super::ExitCode;
+use super::options::Arguments;
+
+pub(super) fn report(arguments: &Arguments) -> Result<ExitCode> {
+    let snapshot = snapshot()?;
+    let is_verbose = arguments.is_verbose;
+    let (text, json) = match arguments.verb.as_str() {
+        "interfaces" => (interfaces_text(&snapshot), interfaces_json(&snapshot, None)),
+        "policies" => (policies_text(&snapshot), policies_json(&snapshot).into()),
+        "connected" => (connected_text(&snapshot), connected_json(&snapshot).into()),
+        "rules" => (rules_text(&snapshot, is_verbose), rules_json(&snapshot).into()),
+        _ => (status_text(&snapshot), status_json(&snapshot)),
+    };
+    print_as(arguments, &text, &json);
+    Ok(tell_drift(arguments, &snapshot))
+}
+
+/// What is shown follows from the configuration and the host as they are now. Where the kernel holds
+/// something else, nobody has reconciled since, and that is said.
+fn tell_drift(arguments: &Arguments, snapshot: &Snapshot) -> ExitCode {
+    if !snapshot.ruleset.exists {
+        return u8::from(arguments.is_strict);
+    }
+    let wanted = plan(&snapshot.config, &snapshot.network, &snapshot.health);
+    let routing = diff(
+        Observed {
+            rules: &snapshot.rules,
+            own_routes: &snapshot.routes,
+            foreign_routes: &snapshot.network.routes,
+        },
+        Wanted { rules: &wanted.rules, routes: &wanted.routes },
+        Leftovers::Keep,
+    );
+    let has_drifted =
+        !routing.is_empty() || !nft::diff(&snapshot.ruleset, wanted.ruleset.as_ref()).is_empty();
+    if has_drifted {
+        complain!("mwan3: the kernel differs from this: see 'mwan3 plan --diff', mend with 'mwan3 reload'");
+    }
+    u8::from(arguments.is_strict && has_drifted)
+}
+
+pub(super) fn internal(arguments: &Arguments) -> Result<ExitCode> {
+    let family = match arguments.words.first().map(String::as_str) {
+        Some("ipv6") => Family::Ipv6,
+        _ => Family::Ipv4,
+    };
+    let snapshot = snapshot()?;
+    let addresses = crate::system::route::listing::address_listing(family).unwrap_or_default();
+    let text = internal_text(&snapshot, family, &settings::release(), &addresses);
+    print_as(arguments, &text, &internal_json(&snapshot).into());
+    Ok(0)
+}
+
+fn print_as(arguments: &Arguments, text: &str, json: &Json) {
+    use std::io::Write;
+    // A reader that closed its end (`| head`) is no failure of ours.
+    let _ = match arguments.is_json {
+        true => writeln!(std::io::stdout(), "{json}"),
+        false => write!(std::io::stdout(), "{text}"),
+    };
+}
+
+pub(super) fn snapshot() -> Result<Snapshot> {
+    let directories = Directories::from_environment();
+    // A report on a machine without configuration still tells what is there.
+    let config = settings::load(&directories).map(|settings| settings.config).unwrap_or_default();
+    let host = host::observe(&directories, &config)?;
+    Ok(Snapshot {
+        health: directories.health(&config),
+        tracks: tracks::read(&directories, &config),
+        ruleset: ruleset()?,
+        rules: host.rules,
+        routes: host.routes,
+        network: host.network,
+        config,
+        uptime_s: uptime_s(),
+    })
+}
+
+fn ruleset() -> Result<nft::Observed> {
+    match host::observe_ruleset() {
+        Err(NetlinkError { errno: libc::EPERM, .. }) => {
+            complain!("mwan3: only root can see the nftables table; it is reported as absent");
+            Ok(nft::Observed::default())
+        }
+        other => other.context("cannot read the nftables table from the kernel"),
+    }
+}

@@ -1,0 +1,85 @@
+//! The tracker as seen by other commands: telling it, starting it in the background, ending it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::control::ask;
+use crate::system::background::{self, Ended};
+use crate::system::clock::since_boot;
+use crate::system::files::Directories;
+
+/// It answers within milliseconds, unless something holds the run directory's lock.
+const PATIENCE: Duration = Duration::from_secs(7);
+const STARTING_TIME: Duration = Duration::from_secs(10);
+const ENDING_TIME: Duration = Duration::from_secs(3);
+const STEP: Duration = Duration::from_millis(10);
+
+/// False when none runs: then the caller has to do it.
+pub(super) fn tell(directories: &Directories, request: &str) -> bool {
+    match ask(&directories.control_socket(), request, PATIENCE) {
+        Ok(None) => false,
+        // Such as an interface that it does not know yet; the kernel is ours to change all the same.
+        Ok(Some(answer)) if answer.get("error").is_some() => {
+            log::debug!("the tracker refuses '{request}': {answer}");
+            false
+        }
+        Ok(Some(_)) => true,
+        // It ends just now, or hangs.
+        Err(error) => {
+            let is_late = error.kind() == std::io::ErrorKind::WouldBlock;
+            let reason = if is_late { "it had its time".to_owned() } else { error.to_string() };
+            complain!("mwan3: the tracker does not answer: {reason}");
+            false
+        }
+    }
+}
+
+/// Where procd runs the service it owns the tracker; elsewhere it is left behind in the background.
+pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<()> {
+    if tell(directories, request) || background::is_procd_here() {
+        return Ok(());
+    }
+    let mut child = background::start(&["track"]).context("cannot start the tracker")?;
+    let until = since_boot() + STARTING_TIME;
+    while since_boot() < until {
+        if let Some(status) = child.try_wait().context("cannot wait for the tracker")? {
+            // Another one may have been quicker.
+            if directories.tracker_pid().is_none() {
+                bail!("the tracker did not start ({status}); 'mwan3 track' says why");
+            }
+        }
+        if tell(directories, "stats") {
+            return Ok(());
+        }
+        std::thread::sleep(STEP);
+    }
+    bail!("the tracker does not answer")
+}
+
+/// Asks it to end, and ends it if it does not.
+pub(super) fn stop(directories: &Directories) -> Result<()> {
+    let Some(pid) = directories.tracker_pid() else { return Ok(()) };
+    let is_told = matches!(ask(&directories.control_socket(), "quit", ENDING_TIME), Ok(Some(_)));
+    if is_told && is_gone(directories) {
+        return Ok(());
+    }
+    // One that hangs is no reason not to stop.
+    for forcefully in [false, true] {
+        if background::end(pid, forcefully) == Ended::NotOurs || is_gone(directories) {
+            return Ok(());
+        }
+    }
+    bail!("the tracker (process {pid}) does not end")
+}
+
+fn is_gone(directories: &Directories) -> bool {
+    let until = since_boot() + ENDING_TIME;
+    while directories.tracker_pid().is_some() {
+        if since_boot() >= until {
+            return false;
+        }
+        std::thread::sleep(STEP);
+    }
+    true
+}
