@@ -1,0 +1,72 @@
+//! `cargo xtask test`: what decides whether a change is good. A kernel test that cannot run is a failure.
+//! Who is not root runs the tests as root of a user namespace.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::tools::{FOR_FUZZ, FOR_TESTS, cargo, is_root, provide, run};
+use crate::{demo, fuzz};
+
+/// Enough to replay the seeds and to meet what a careless change breaks; `cargo xtask fuzz` is for more.
+const FUZZ_SECONDS: u32 = 10;
+/// Maps us to root, with network and mounts of our own.
+const NAMESPACE: &str = "unshare -Urnm";
+
+pub fn run_all() -> Result<(), String> {
+    provide(&[FOR_TESTS, FOR_FUZZ].concat())?;
+    step("format", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    step("lints", || {
+        let arguments = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+        run(&mut cargo(&arguments))
+    })?;
+    step("tests", run_tests)?;
+    step("fuzz", || fuzz::run_all(FUZZ_SECONDS))?;
+    step("demo", show_the_demo)
+}
+
+/// The program as it is shipped, in its main part. It watches the clock: a machine that was busy with
+/// something else gets a second chance.
+fn show_the_demo() -> Result<(), String> {
+    let fast = ["--fast".to_owned()];
+    demo::run(&fast).or_else(|_| demo::run(&fast))
+}
+
+/// Building happens outside of the namespace, which has no way to a registry.
+fn run_tests() -> Result<(), String> {
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    command.env("MWAN3_KERNEL_TESTS", "required");
+    if !is_root() {
+        namespaces_work()?;
+        command.env(runner_variable()?, NAMESPACE);
+    }
+    run(&mut command)
+}
+
+fn namespaces_work() -> Result<(), String> {
+    let mut words = NAMESPACE.split(' ').chain(["ip", "link", "add", "type", "veth"]);
+    let status = Command::new(words.next().unwrap_or_default())
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(words)
+        .status();
+    if status.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    Err("kernel tests need root, or a kernel that gives every user namespaces: \
+         sysctl kernel.unprivileged_userns_clone and user.max_user_namespaces"
+        .to_owned())
+}
+
+/// Where cargo looks for the program that runs test binaries.
+fn runner_variable() -> Result<String, String> {
+    let host = crate::tools::host()?.to_uppercase().replace(['-', '.'], "_");
+    Ok(format!("CARGO_TARGET_{host}_RUNNER"))
+}
+
+fn step(name: &str, action: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let start = Instant::now();
+    eprintln!("xtask: == {name}");
+    let outcome = action();
+    let word = if outcome.is_ok() { "passed" } else { "FAILED" };
+    eprintln!("xtask: == {name} {word} after {} s", start.elapsed().as_secs());
+    outcome
+}
