@@ -84,6 +84,37 @@ fn another_address_and_another_gateway_are_followed() {
     assert!(report.all_by("wanb"), "{report}");
 }
 
+/// What udhcpc's script does to its device: a longer lease changes times only; a lost lease takes the address
+/// away, and the next one brings the same again.
+#[test]
+fn a_renewed_lease_is_silent_and_one_lost_and_given_again_is_used_again() {
+    if !lab::is_available() {
+        return;
+    }
+    let site = Site::start(2, FAST);
+    site.await_status("wan", "online");
+    let healthy = site.healthy_stream();
+    let router = site.lab.router();
+    let before = site.events("wan");
+    for lease in [600, 1200, 600] {
+        router.sh(&format!(
+            "ip addr change 10.101.0.2/24 dev wan valid_lft {lease} preferred_lft {lease}
+            ip route replace default via 10.101.0.1 dev wan metric 10"
+        ));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    flows_use(&site, "wan");
+    assert_eq!(site.events("wan"), before);
+    router.sh("ip addr flush dev wan");
+    tell("lost lease to disabled", site.await_status("wan", "disabled"));
+    flows_use(&site, "wanb");
+    router.sh("ip addr add 10.101.0.2/24 dev wan; ip route add default via 10.101.0.1 dev wan metric 10");
+    tell("next lease to online", site.await_status("wan", "online"));
+    flows_use(&site, "wan");
+    let report = healthy.stop();
+    assert!(report.all_by("wanb"), "{report}");
+}
+
 #[test]
 fn a_gateway_that_falls_silent_is_noticed() {
     if !lab::is_available() {
