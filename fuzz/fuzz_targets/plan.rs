@@ -36,9 +36,10 @@ fn names_resolve(table: &Table) {
     let sets: BTreeSet<&str> = table.sets.iter().map(|set| set.name.as_str()).collect();
     assert_eq!(chains.len(), table.chains.len(), "two chains of one name");
     assert_eq!(sets.len(), table.sets.len(), "two sets of one name");
-    for name in chains.iter().chain(&sets) {
-        let fits =
-            name.len() < 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    // nft takes a dash and a slash too; only the sets of others may have them.
+    let names = chains.iter().map(|name| (name, "_.")).chain(sets.iter().map(|name| (name, "_.-/")));
+    for (name, others) in names {
+        let fits = name.len() < 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
         assert!(fits, "the kernel or nft would not take the name {name:?}");
     }
     for statement in
