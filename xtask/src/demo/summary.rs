@@ -8,6 +8,8 @@ use lab::Outcome;
 use super::story::{Chapter, ChapterKind, Told};
 use super::streams::{Flow, KINDS, Tally};
 
+/// A flow takes a millisecond, on a busy machine many: who was on the way when a line was cut was hurt by the cut.
+const ON_THE_WAY: Duration = Duration::from_millis(250);
 /// The far side of any doubt: 3:2 over some hundred flows, on a busy machine.
 const BALANCE: std::ops::RangeInclusive<f64> = 45.0..=75.0;
 const LONGEST_SWITCH: Duration = Duration::from_secs(5);
@@ -78,7 +80,8 @@ pub fn judge(told: &Told) -> Result<(), String> {
             wrong.push(format!("{name}: {} flows of another policy were hurt", found.bystanders_hurt));
         }
         if found.chapter.kind == ChapterKind::Calm && found.lost + found.refused > 0 {
-            wrong.push(format!("{name}: {} flows failed", found.lost + found.refused));
+            let when = failures(told, found.chapter.name);
+            wrong.push(format!("{name}: {} flows failed: {when}", found.lost + found.refused));
         }
         let is_right = match found.chapter.kind {
             ChapterKind::Fault => found.balance == Some(0.0),
@@ -91,12 +94,35 @@ pub fn judge(told: &Told) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
+/// Whether what became of the flow is the chapter's doing.
+fn belongs(flow: &Flow, from: Instant, to: Instant) -> bool {
+    let grace = if flow.is_answered() { Duration::ZERO } else { ON_THE_WAY };
+    from <= flow.at + grace && flow.at + grace < to
+}
+
+/// When in a chapter flows that failed were begun.
+fn failures(told: &Told, chapter: &str) -> String {
+    let mut text = String::new();
+    for (_, from, to) in told.chapters.iter().filter(|(one, _, _)| one.name == chapter) {
+        for flow in told.flows.iter().filter(|flow| !flow.is_answered() && belongs(flow, *from, *to)) {
+            let kind = KINDS.get(flow.kind).map_or("?", |kind| kind.name);
+            let (since, left) = ((flow.at - *from).as_secs_f64(), (*to - flow.at).as_secs_f64());
+            let _ = write!(
+                text,
+                "\n  {kind}: {:?}, {since:.3} s after its start, {left:.3} s before its end",
+                flow.outcome
+            );
+        }
+    }
+    text
+}
+
 fn findings(told: &Told) -> Vec<Finding> {
     told.chapters.iter().map(|(chapter, from, to)| finding(*chapter, *from, *to, &told.flows)).collect()
 }
 
 fn finding(chapter: Chapter, from: Instant, to: Instant, flows: &[Flow]) -> Finding {
-    let during: Vec<&Flow> = flows.iter().filter(|flow| flow.is_between(from, to)).collect();
+    let during: Vec<&Flow> = flows.iter().filter(|flow| belongs(flow, from, to)).collect();
     let switch = match chapter.kind {
         ChapterKind::Calm => Some(Duration::ZERO),
         ChapterKind::Fault => end_of_failures(&during, from, to),
