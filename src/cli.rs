@@ -19,6 +19,7 @@ macro_rules! complain {
 
 mod ask;
 mod inspect;
+mod notify;
 mod options;
 mod service;
 mod show;
@@ -59,6 +60,7 @@ track                    Watch the uplinks and switch (the service runs this)
 events [-f]              What happened to the uplinks; -f: go on as it happens
 history <iface>          Recent probes: loss, round trip, jitter
 test <iface>             Probe now and say what that means
+notify test [<alert>]    Send a test to whom alerts go
 check [-v]               Check the configuration and the network; 0 good, 1 warnings, 2 errors
 plan [--diff]            Show what would be in the kernel, or what would be changed
 dump [<folder>]          Write a folder for a bug report, which is also a test case
@@ -74,7 +76,7 @@ Options:
 
 Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 25] = [
     "start",
     "stop",
     "restart",
@@ -99,6 +101,7 @@ const VERBS: [&str; 24] = [
     "events",
     "history",
     "test",
+    "notify",
 ];
 
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -153,6 +156,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         "events" => ask::events(arguments),
         "history" => ask::history(arguments),
         "test" => ask::test(arguments),
+        "notify" => notify::run(arguments),
         "check" => inspect::check(arguments),
         "plan" => inspect::plan(arguments),
         "dump" => inspect::dump(arguments),

@@ -22,6 +22,7 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     pub policies: Vec<Policy>,
     pub rules: Vec<Rule>,
+    pub alerts: Vec<Alert>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -163,6 +164,32 @@ pub enum Protocol {
 pub struct IpsetMatch {
     pub name: String,
     pub negated: bool,
+}
+
+/// Whom to tell of uplinks that are lost or back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    pub name: String,
+    pub method: AlertMethod,
+    /// Addresses, or one path, as the method needs them; never empty.
+    pub to: Vec<String>,
+    /// Empty: all of them.
+    pub interfaces: Vec<String>,
+    pub tells_connected: bool,
+    pub tells_disconnected: bool,
+    pub interval_ms: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlertMethod {
+    /// By the server, or else by the installed sendmail.
+    Mail {
+        from: Option<String>,
+        server: Option<String>,
+    },
+    Webhook,
+    Scripts,
+    StatusFile,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod address;
+pub mod alert;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod cgroup;
 pub mod clock;
 pub mod conntrack;
+pub mod deliver;
 pub mod files;
 pub mod hooks;
 pub mod host;

@@ -1,6 +1,7 @@
 //! `mwan3 track`: one process, one thread, one poll loop for all uplinks. It probes, lets the state machines
 //! decide, reconciles, and only then tells the world. Killing it never stops traffic.
 
+mod alerts;
 mod answers;
 mod life;
 mod repair;
@@ -26,6 +27,7 @@ use crate::system::monitor::{Heard, Monitor};
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::probe::{Interest, ProbeResult, Prober};
 
+use alerts::Alerts;
 use repair::RepairGuard;
 use watch::{Finding, Watch};
 
@@ -49,6 +51,7 @@ pub struct Tracker {
     signals: Signals,
     server: Server,
     hooks: Hooks,
+    alerts: Alerts,
     events: EventRing,
     repairs: RepairGuard,
     next_look: Duration,
@@ -140,6 +143,7 @@ impl Tracker {
         links
             .chain(tests)
             .chain(self.hooks.deadline())
+            .chain(self.alerts_deadline())
             .chain(self.server.deadline())
             .chain([self.next_look])
             .min()
@@ -153,6 +157,7 @@ impl Tracker {
             }
         }
         self.hooks.advance(now);
+        self.advance_alerts(now);
         self.server.advance(now);
         self.end_tests(now);
     }
@@ -211,7 +216,10 @@ impl Tracker {
             match signal {
                 Signal::Terminate => self.ends = Some(Ending::LeaveTraffic),
                 Signal::Reload => self.reload()?,
-                Signal::ChildEnded => self.hooks.advance(since_boot()),
+                Signal::ChildEnded => {
+                    self.hooks.advance(since_boot());
+                    self.advance_alerts(since_boot());
+                }
             }
         }
         Ok(())
@@ -235,6 +243,7 @@ impl Tracker {
                 break;
             }
         }
+        self.keep_status_files();
     }
 
     /// Reconciles and hears what has changed on the host.

@@ -697,6 +697,9 @@ fn every_option_with_a_default_is_read_by_the_table() {
             (SectionKind::Member, "interface") | (SectionKind::Rule, "use_policy") => "",
             (SectionKind::Member, _) => "\toption interface wan\n",
             (SectionKind::Rule, _) => "\toption use_policy p\n\toption proto tcp\n",
+            (SectionKind::Alert, "method") => "\toption to a@b\n",
+            (SectionKind::Alert, "to") => "\toption method mail\n",
+            (SectionKind::Alert, _) => "\toption method mail\n\toption to a@b\n",
             _ => "",
         };
         let name = if spec.section == SectionKind::Globals { "globals" } else { "x" };

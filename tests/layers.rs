@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each top module with what it may use, from the ground up. A module may always use itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("address", &[]),
+    ("alert", &[]),
     ("mark", &[]),
     ("uci", &[]),
     ("network", &["address", "mark"]),
@@ -17,15 +18,42 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["address", "config", "health", "mark", "network", "nft", "plan"]),
     (
         "system",
-        &["address", "config", "health", "mark", "network", "nft", "plan", "probe_packet", "report", "uci"],
+        &[
+            "address",
+            "alert",
+            "config",
+            "health",
+            "mark",
+            "network",
+            "nft",
+            "plan",
+            "probe_packet",
+            "report",
+            "uci",
+        ],
     ),
     ("reconcile", &["config", "network", "nft", "plan", "system"]),
     ("control", &["system"]),
-    ("track", &["address", "config", "control", "health", "mark", "network", "plan", "reconcile", "system"]),
+    (
+        "track",
+        &[
+            "address",
+            "alert",
+            "config",
+            "control",
+            "health",
+            "mark",
+            "network",
+            "plan",
+            "reconcile",
+            "system",
+        ],
+    ),
     (
         "cli",
         &[
             "address",
+            "alert",
             "config",
             "control",
             "health",

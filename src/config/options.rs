@@ -10,7 +10,7 @@ pub use manual::manual;
 pub use markdown::markdown;
 
 use DefaultValue::{None as NoDefault, Required, SameAs, Value};
-use SectionKind::{Globals, Interface, Member, Policy, Rule};
+use SectionKind::{Alert, Globals, Interface, Member, Policy, Rule};
 use ValueType::{Bool, Choice, Duration, Number, PolicyOr, Reference};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -21,6 +21,7 @@ pub enum SectionKind {
     Member,
     Policy,
     Rule,
+    Alert,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -72,6 +73,8 @@ pub enum ValueType {
     Reference {
         to: SectionKind,
     },
+    /// Addresses, paths or the like; what is taken depends on other options.
+    Text,
     /// The name of a policy, or one of these.
     PolicyOr {
         choices: &'static [&'static str],
@@ -110,6 +113,8 @@ pub const TRACK_METHODS: &[&str] = &[
     "https",
     "dns",
 ];
+
+pub const ALERT_METHODS: &[&str] = &["mail", "webhook", "scripts", "status_file"];
 
 const HOUR_MS: u32 = 3_600_000;
 
@@ -199,6 +204,19 @@ pub const TABLE: &[OptionSpec] = &[
     spec(Rule, "logging", Bool, Value("0"), "Log the first packet of each connection; needs `logging` in globals."),
     spec(Rule, "use_policy", PolicyOr { choices: SPECIAL_TARGETS }, Required,
         "The policy that decides, or `default` (table main), `unreachable` (refuse), `blackhole` (drop)."),
+
+    spec(Alert, "enabled", Bool, Value("1"), "Send this alert.").not_in_luci(),
+    spec(Alert, "method", Choice { choices: ALERT_METHODS }, Required,
+        "How to tell: mail; a POST of JSON to a web address; executable files of a folder; a file with a line `name:ON`, `OFF` or `UNKNOWN` for each interface.").not_in_luci(),
+    spec(Alert, "to", ValueType::Text, Required,
+        "Mail addresses, `http://` or `https://` addresses (the latter by curl, uclient-fetch or wget), the folder, or the file.").list().not_in_luci(),
+    spec(Alert, "from", ValueType::Text, NoDefault, "Mail: the sender's address. Without it `mwan3@` and the host's name.").not_in_luci(),
+    spec(Alert, "smtp", ValueType::Text, NoDefault,
+        "Mail: address or name of a mail server on the local network, with `:port` if not 25; spoken to without encryption or login. Without it the installed `sendmail` sends.").not_in_luci(),
+    spec(Alert, "interface", Reference { to: Interface }, NoDefault, "Tell of these interfaces only.").list().not_in_luci(),
+    spec(Alert, "event", Choice { choices: &["connected", "disconnected"] }, NoDefault, "Tell of these changes only.").list().not_in_luci(),
+    spec(Alert, "interval", Duration { min_ms: 0, max_ms: 24 * HOUR_MS }, Value("60"),
+        "Mail and web: at most one message in this time; what happens meanwhile is told together.").not_in_luci(),
 ];
 
 /// Options of earlier versions and of the shell package's own making: taken without a word, to no effect.
@@ -232,7 +250,7 @@ impl OptionSpec {
 }
 
 impl SectionKind {
-    pub const ALL: [SectionKind; 5] = [Globals, Interface, Member, Policy, Rule];
+    pub const ALL: [SectionKind; 6] = [Globals, Interface, Member, Policy, Rule, Alert];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -241,6 +259,7 @@ impl SectionKind {
             Member => "member",
             Policy => "policy",
             Rule => "rule",
+            Alert => "alert",
         }
     }
 

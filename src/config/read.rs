@@ -1,6 +1,7 @@
 //! From UCI sections to the typed configuration. A mistake costs its option or its section, never the rest,
 //! and is told. Defaults and ranges come from the table in `options`.
 
+mod alert;
 mod interface;
 mod policy;
 mod rule;
@@ -27,8 +28,9 @@ pub fn read(package: &Package, file: &str) -> (Config, Vec<Problem>) {
     let members = policy::read_members(&sections, &interfaces, file, &mut problems);
     let policies = policy::read_policies(&sections, &members, file, &mut problems);
     let rules = rule::read_all(&sections, &policies, file, &mut problems);
+    let alerts = alert::read_all(&sections, file, &mut problems);
     problems.sort_by_key(|problem| problem.line);
-    (Config { globals, interfaces, policies, rules }, problems)
+    (Config { globals, interfaces, policies, rules, alerts }, problems)
 }
 
 /// The sections that mwan3 knows, in file order.

@@ -131,6 +131,16 @@ impl Link {
         self.attachment.as_ref()
     }
 
+    /// What it stands or last stood on; empty before it ever did.
+    pub fn device(&self) -> &str {
+        &self.last_device
+    }
+
+    /// Whether its status rests on a round of probes, and not on the configured initial state.
+    pub fn is_decided(&self) -> bool {
+        !self.is_tracked() || self.last_round.is_some()
+    }
+
     pub fn score(&self) -> Score {
         self.score
     }

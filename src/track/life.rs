@@ -19,6 +19,7 @@ use crate::system::poll::Signals;
 use crate::system::probe::Prober;
 use crate::system::settings::{self, Settings};
 
+use super::alerts::Alerts;
 use super::{Counts, EVENTS_KEPT, RepairGuard, Tracker, Watch};
 
 impl Tracker {
@@ -36,6 +37,7 @@ impl Tracker {
                 .context("cannot open the control socket")?,
             prober: Prober::new().context("cannot prepare probes")?,
             hooks: Hooks::default(),
+            alerts: Alerts::default(),
             events: EventRing::new(EVENTS_KEPT),
             repairs: RepairGuard::default(),
             watches: BTreeMap::new(),
@@ -69,6 +71,7 @@ impl Tracker {
             self.watch(interface);
         }
         let now = since_boot();
+        self.note_beginnings(now);
         self.see(outcome, now);
         self.next_look = now + super::LEAST_OFTEN;
         log::info!("tracking {} interfaces", self.watches.len());
@@ -142,6 +145,7 @@ impl Tracker {
                 }
             }
         }
+        self.note_beginnings(now);
         self.look();
         Ok(())
     }
@@ -177,6 +181,7 @@ impl Tracker {
     }
 
     pub(super) fn say_goodbye(&mut self) {
+        self.leave_status_files();
         for (name, watch) in &self.watches {
             log::info!(
                 target: "mwan3track",

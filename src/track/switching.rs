@@ -78,7 +78,9 @@ impl Tracker {
         }
         for (name, transition) in transitions {
             self.forget_connections(name, transition);
+            self.alert(name, transition, now);
         }
+        self.advance_alerts(now);
     }
 
     /// Connections of an uplink that just died would go on into the void; others only if somebody asked.

@@ -48,6 +48,10 @@ pub(super) fn about(section: SectionKind) -> &'static str {
         SectionKind::Rule => {
             "Which traffic takes which policy. The first rule that matches decides; what no rule matches takes table main."
         }
+        SectionKind::Alert => {
+            "Whom to tell when an interface is lost or back: once per change, by the tracker, which never waits for it. \
+             `mwan3 notify test` sends a test."
+        }
     }
 }
 
@@ -97,6 +101,7 @@ pub(super) fn value(spec: &OptionSpec) -> String {
         ValueType::Ipset => "set name".to_owned(),
         ValueType::Reference { to } if spec.list => format!("{} sections, by name", to.name()),
         ValueType::Reference { to } => format!("{} section, by name", to.name()),
+        ValueType::Text => "text".to_owned(),
         ValueType::PolicyOr { choices } => format!("name of a policy, {}", quoted(choices)),
     }
 }
