@@ -18,6 +18,7 @@ macro_rules! complain {
 }
 
 mod ask;
+mod import;
 mod inspect;
 mod notify;
 mod options;
@@ -63,6 +64,7 @@ test <iface>             Probe now and say what that means
 notify test [<alert>]    Send a test to whom alerts go
 check [-v]               Check the configuration and the network; 0 good, 1 warnings, 2 errors
 plan [--diff]            Show what would be in the kernel, or what would be changed
+import multiwans <file>  Show the configuration of another program as ours
 dump [<folder>]          Write a folder for a bug report, which is also a test case
 schema                   Show every option with type, default and range (JSON)
 help, --version          This text; the version
@@ -76,7 +78,7 @@ Options:
 
 Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 26] = [
     "start",
     "stop",
     "restart",
@@ -102,6 +104,7 @@ const VERBS: [&str; 25] = [
     "history",
     "test",
     "notify",
+    "import",
 ];
 
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -157,6 +160,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         "history" => ask::history(arguments),
         "test" => ask::test(arguments),
         "notify" => notify::run(arguments),
+        "import" => import::run(arguments),
         "check" => inspect::check(arguments),
         "plan" => inspect::plan(arguments),
         "dump" => inspect::dump(arguments),

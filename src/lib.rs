@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod health;
+pub mod import;
 pub mod mark;
 pub mod network;
 pub mod nft;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("address", &[]),
     ("alert", &[]),
+    ("import", &[]),
     ("mark", &[]),
     ("uci", &[]),
     ("network", &["address", "mark"]),
@@ -57,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "health",
+            "import",
             "mark",
             "network",
             "nft",
