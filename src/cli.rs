@@ -19,6 +19,7 @@ macro_rules! complain {
 
 mod ask;
 mod import;
+mod explain;
 mod inspect;
 mod notify;
 mod options;
@@ -33,6 +34,7 @@ use anyhow::Result;
 
 use crate::system::netlink::NetlinkError;
 
+pub use explain::{Asked, answer as explain};
 use options::Arguments;
 
 /// 0 good, 1 the kernel could not be changed or warnings, 2 usage or errors in the configuration.
@@ -62,6 +64,8 @@ events [-f]              What happened to the uplinks; -f: go on as it happens
 history <iface>          Recent probes: loss, round trip, jitter
 test <iface>             Probe now and say what that means
 notify test [<alert>]    Send a test to whom alerts go
+explain <dest> [<proto> [<port>]]
+                         Which way a packet takes, and why; --flow <src> <dest>: a connection
 check [-v]               Check the configuration and the network; 0 good, 1 warnings, 2 errors
 plan [--diff]            Show what would be in the kernel, or what would be changed
 import multiwans <file>  Show the configuration of another program as ours
@@ -72,13 +76,16 @@ help, --version          This text; the version
 Options:
 --json                   JSON instead of text (reports, check, plan --diff)
 --from <folder>          plan: on what a dump holds instead of this machine
+--from <addr>[%<iface>]  explain: where the packet comes from; without, the router itself
+--sport <port>           explain: its source port
+--mark <mark>            explain: the mark somebody gave it before us
 --no-track               start, restart, reload: leave no tracker running in the background
 --strict                 Exit with 2 for mistakes of usage, with 1 where a report finds trouble
 -v, --verbose            More detail
 
 Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
 
-const VERBS: [&str; 26] = [
+const VERBS: [&str; 27] = [
     "start",
     "stop",
     "restart",
@@ -105,6 +112,7 @@ const VERBS: [&str; 26] = [
     "test",
     "notify",
     "import",
+    "explain",
 ];
 
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -115,7 +123,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return 2;
         }
     };
-    if arguments.verb != "plan" && (arguments.from.is_some() || arguments.is_diff) {
+    let takes_from = matches!(arguments.verb.as_str(), "plan" | "explain");
+    if !takes_from && arguments.from.is_some() || arguments.verb != "plan" && arguments.is_diff {
         complain!("mwan3: --from and --diff belong to 'mwan3 plan'");
         return 2;
     }
@@ -161,6 +170,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         "test" => ask::test(arguments),
         "notify" => notify::run(arguments),
         "import" => import::run(arguments),
+        "explain" => explain::run(arguments),
         "check" => inspect::check(arguments),
         "plan" => inspect::plan(arguments),
         "dump" => inspect::dump(arguments),

@@ -251,6 +251,11 @@ impl Default for Quality {
     }
 }
 
+/// A protocol by name or number, as rules take it.
+pub fn protocol(text: &str) -> Result<Protocol, String> {
+    value::protocol(text)
+}
+
 impl Config {
     pub fn interface(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.name == name)

@@ -2,10 +2,12 @@
 //! total: any configuration gives a plan, and the empty configuration nearly an empty one.
 
 mod dispatch;
+pub mod explain;
 mod known;
 mod name;
 mod policy;
 mod routing;
+mod rule_test;
 mod rules;
 mod ruleset;
 mod uplink;
@@ -17,10 +19,12 @@ use crate::network::{IpRule, Network, Route};
 use crate::nft;
 
 pub use dispatch::{Packet, compile, naive_match};
+pub use explain::{Explanation, Question, Situation, explain};
 pub use known::{connected, custom};
 pub use name::{counter_chain, from_chain, object_name, policy_chain};
 pub use policy::{Choice, Share, choose, percentages};
-pub use rules::{RuleMatch, SetTest, protocol_number};
+pub use rule_test::{RuleTest, protocol_name};
+pub use rules::{LeftOut, RuleMatch, SetTest, protocol_number};
 pub use ruleset::TABLE;
 pub use uplink::{Health, Uplink, Verdict, uplinks};
 

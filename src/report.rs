@@ -2,6 +2,7 @@
 //! package's to the byte where scripts and LuCI read them (golden files); `--json` says more.
 
 mod connected;
+mod explain;
 mod interfaces;
 mod internal;
 mod json;
@@ -17,6 +18,7 @@ use crate::nft;
 use crate::plan::Health;
 
 pub use connected::{connected_json, connected_text};
+pub use explain::{Flow, explain_json, explain_text, flow_text, flows_json, verdict};
 pub use interfaces::{interfaces_json, interfaces_text};
 pub use internal::{internal_json, internal_text};
 pub use json::Json;

@@ -21,7 +21,18 @@ pub struct Arguments {
     pub follows: bool,
     /// start, restart, reload: somebody else runs the tracker, or nobody shall.
     pub without_tracker: bool,
+    /// plan: a folder; explain: where the packet comes from.
     pub from: Option<PathBuf>,
+    /// explain: connections that exist.
+    pub is_flow: bool,
+    /// drill: also where somebody is cut off.
+    pub is_forced: bool,
+    /// top: one picture, and the end.
+    pub is_once: bool,
+    pub source_port: Option<u16>,
+    pub mark: Option<String>,
+    pub seconds: Option<u32>,
+    pub interval: Option<String>,
 }
 
 impl Arguments {
@@ -36,6 +47,13 @@ impl Arguments {
                 Short('f') | Long("follow") => parsed.follows = true,
                 Long("no-track") => parsed.without_tracker = true,
                 Long("from") => parsed.from = Some(parser.value()?.into()),
+                Long("flow") => parsed.is_flow = true,
+                Long("force") => parsed.is_forced = true,
+                Long("once") => parsed.is_once = true,
+                Long("sport") => parsed.source_port = Some(parser.value()?.parse()?),
+                Long("mark") => parsed.mark = Some(parser.value()?.string()?),
+                Long("seconds") => parsed.seconds = Some(parser.value()?.parse()?),
+                Long("interval") => parsed.interval = Some(parser.value()?.string()?),
                 Short('v') | Long("verbose") => parsed.is_verbose = true,
                 Short('V') | Long("version") => parsed.verb = "version".to_owned(),
                 Short('h') | Long("help") => parsed.verb = "help".to_owned(),

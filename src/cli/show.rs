@@ -33,7 +33,7 @@ pub(super) fn report(arguments: &Arguments) -> Result<ExitCode> {
 
 /// What is shown follows from the configuration and the host as they are now. Where the kernel holds
 /// something else, nobody has reconciled since, and that is said.
-fn tell_drift(arguments: &Arguments, snapshot: &Snapshot) -> ExitCode {
+pub(super) fn tell_drift(arguments: &Arguments, snapshot: &Snapshot) -> ExitCode {
     if !snapshot.ruleset.exists {
         return u8::from(arguments.is_strict);
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::address::{AddressMatch, Family, PortRange, Span, merge_spans, subtract_spans};
 use crate::nft::{Chain, Field, Relation, Rule, Statement, Value, ValueRange, Verdict};
 
+use super::rule_test::RuleTest;
 use super::rules::{RuleMatch, SetTest};
 use super::ruleset::{chain, goto, rule};
 
@@ -66,6 +67,7 @@ const SOURCE_PORT: usize = 3;
 const DESTINATION_PORT: usize = 4;
 
 /// A rule as a box: per dimension the spans it accepts, none for "any".
+#[derive(Default)]
 struct Item<'a> {
     chain: &'a str,
     protocol: Option<u8>,
@@ -78,24 +80,27 @@ struct Item<'a> {
 
 impl<'a> Item<'a> {
     fn new(rule: &'a RuleMatch, devices: &[&str]) -> Item<'a> {
-        let input = rule.input_device.as_deref().and_then(|device| devices.binary_search(&device).ok());
-        let ports = |ranges: &[PortRange]| merge_spans(ranges.iter().map(|range| range.span()).collect());
-        let (sources, odd_sources) = plain_and_odd(&rule.sources);
-        let (destinations, odd_destinations) = plain_and_odd(&rule.destinations);
-        Item {
-            chain: &rule.chain,
-            protocol: rule.protocol,
-            spans: [
-                input.map(|number| Span::one(number as u128)).into_iter().collect(),
-                sources,
-                destinations,
-                ports(&rule.source_ports),
-                ports(&rule.destination_ports),
-            ],
-            odd_sources,
-            odd_destinations,
-            set: rule.set.as_ref(),
+        let mut item = Item { chain: &rule.chain, ..Item::default() };
+        let [input, sources, destinations, source_ports, destination_ports] = &mut item.spans;
+        for test in rule.tests() {
+            match test {
+                RuleTest::Protocol(protocol) => item.protocol = Some(protocol),
+                RuleTest::InputDevice(device) => {
+                    let number = devices.binary_search(&device).ok();
+                    *input = number.map(|number| Span::one(number as u128)).into_iter().collect();
+                }
+                RuleTest::Sources(addresses) => {
+                    (*sources, item.odd_sources) = plain_and_odd(addresses);
+                }
+                RuleTest::Destinations(addresses) => {
+                    (*destinations, item.odd_destinations) = plain_and_odd(addresses);
+                }
+                RuleTest::SourcePorts(ranges) => *source_ports = port_spans(ranges),
+                RuleTest::DestinationPorts(ranges) => *destination_ports = port_spans(ranges),
+                RuleTest::Set(set) => item.set = Some(set),
+            }
         }
+        item
     }
 
     fn shape(&self) -> Vec<usize> {
@@ -131,6 +136,10 @@ impl<'a> Item<'a> {
             _ => &self.spans[dimension],
         }
     }
+}
+
+fn port_spans(ranges: &[PortRange]) -> Vec<Span> {
+    merge_spans(ranges.iter().map(|range| range.span()).collect())
 }
 
 fn plain_and_odd(addresses: &[AddressMatch]) -> (Vec<Span>, Vec<AddressMatch>) {

@@ -1,5 +1,7 @@
 //! User rules as tests on packets of one family, and the small chains that count them and carry them out.
 
+use std::fmt;
+
 use crate::address::{AddressMatch, Family, PortRange};
 use crate::config::{Config, LastResort, Protocol, Rule, Target};
 use crate::network::Network;
@@ -33,49 +35,67 @@ pub struct SetTest {
     pub negated: bool,
 }
 
-/// `None`: the rule has nothing to do with this family, or its source interface has no device yet.
+/// Why a rule is not in the chains of a family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    OtherFamily,
+    /// Its source interface, which has no device yet.
+    NoDevice(String),
+    /// The set it names, which holds no addresses of this family.
+    OtherSet(String),
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LeftOut::OtherFamily => f.write_str("the rule is for the other family"),
+            LeftOut::NoDevice(interface) => write!(f, "src_iface {interface} has no device"),
+            LeftOut::OtherSet(set) => write!(f, "set {set} holds addresses of the other family"),
+        }
+    }
+}
+
 pub(super) fn rule_match(
     rule: &Rule,
     family: Family,
     network: &Network,
     set_family: impl Fn(&str) -> Option<Family>,
     notes: &mut Vec<String>,
-) -> Option<RuleMatch> {
+) -> Result<RuleMatch, LeftOut> {
     if !rule.families.contains(&family) {
-        return None;
+        return Err(LeftOut::OtherFamily);
     }
-    let input_device = match &rule.source_interface {
-        None => None,
-        Some(interface) => {
-            let device = network.interfaces.get(interface).and_then(|found| found.device.clone());
-            if device.is_none() {
-                notes.push(format!(
-                    "could not find device corresponding to src_iface {interface} for rule {}",
-                    rule.name
-                ));
-            }
-            Some(device?)
+    let mut input_device = None;
+    if let Some(interface) = &rule.source_interface {
+        input_device = network.interfaces.get(interface).and_then(|found| found.device.clone());
+        if input_device.is_none() {
+            notes.push(format!(
+                "could not find device corresponding to src_iface {interface} for rule {}",
+                rule.name
+            ));
+            return Err(LeftOut::NoDevice(interface.clone()));
         }
-    };
-    let set = match &rule.ipset {
-        None => None,
-        Some(wanted) => {
-            let fits = set_family(&wanted.name) == Some(family);
-            if !fits && rule.families.len() == 1 {
+    }
+    let mut set = None;
+    if let Some(wanted) = &rule.ipset {
+        if set_family(&wanted.name) != Some(family) {
+            if rule.families.len() == 1 {
                 notes.push(format!(
                     "rule {}: set {} does not hold {family} addresses, the rule is left out",
                     rule.name, wanted.name
                 ));
             }
-            fits.then(|| SetTest { name: name::user_set(&wanted.name), negated: wanted.negated }).map(Some)?
+            return Err(LeftOut::OtherSet(wanted.name.clone()));
         }
-    };
-    Some(RuleMatch {
+        set = Some(SetTest { name: name::user_set(&wanted.name), negated: wanted.negated });
+    }
+    let (sources, destinations) = (addresses(&rule.sources, family), addresses(&rule.destinations, family));
+    Ok(RuleMatch {
         chain: name::counter_chain(&rule.name, family),
         protocol: protocol_number(rule.protocol, family),
         input_device,
-        sources: addresses(&rule.sources, family)?,
-        destinations: addresses(&rule.destinations, family)?,
+        sources: sources.ok_or(LeftOut::OtherFamily)?,
+        destinations: destinations.ok_or(LeftOut::OtherFamily)?,
         source_ports: rule.source_ports.clone(),
         destination_ports: rule.destination_ports.clone(),
         set,

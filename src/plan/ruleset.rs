@@ -28,7 +28,7 @@ const KEEP_DEFAULT: &str = "keep_default";
 /// nf_tables' and iptables' "mangle": after connection tracking, before destination NAT.
 const MANGLE: i32 = -150;
 /// Multicast listener reports to redirects: a router that marks them loses its neighbours.
-const NEIGHBOUR_DISCOVERY: (u8, u8) = (131, 137);
+pub(super) const NEIGHBOUR_DISCOVERY: (u8, u8) = (131, 137);
 
 /// Kinds of devices whose packets carry on the mark of the packet they travelled in, or the other way round.
 /// WireGuard clears it, and what comes out of a `tun` was made anew by a program.
@@ -74,7 +74,7 @@ pub(super) fn ruleset(
         let mut matches: Vec<RuleMatch> = Vec::new();
         for rule in &config.rules {
             let family_of_set = |set: &str| set_families.get(set).copied();
-            let Some(found) = rule_match(rule, *family, network, family_of_set, notes) else { continue };
+            let Ok(found) = rule_match(rule, *family, network, family_of_set, notes) else { continue };
             matches.push(found);
             let (sets, chains) = action_chains(config, rule, *family, uplinks);
             table.sets.extend(sets);
@@ -89,7 +89,7 @@ pub(super) fn ruleset(
     table
 }
 
-fn is_tunnel(device: &Device) -> bool {
+pub(super) fn is_tunnel(device: &Device) -> bool {
     device.kind.as_deref().is_some_and(|kind| TUNNEL_KINDS.contains(&kind))
 }
 
@@ -109,7 +109,7 @@ fn known_sets(config: &Config, network: &Network, family: Family) -> Vec<Set> {
     sets
 }
 
-fn known_set_names(config: &Config, family: Family) -> Vec<String> {
+pub(super) fn known_set_names(config: &Config, family: Family) -> Vec<String> {
     let custom = (!config.globals.lookup_tables.is_empty()).then_some("custom");
     custom.into_iter().chain(["connected", "dynamic"]).map(|name| format!("{name}_{family}")).collect()
 }
@@ -130,7 +130,7 @@ fn user_sets(network: &Network, of_sets: &BTreeMap<&str, Family>, families: &[Fa
 
 /// What each set holds: what fw4 has in it; else what the first rule that names it is for, where a rule of
 /// one family says more than one of both.
-fn set_families<'a>(config: &'a Config, network: &Network) -> BTreeMap<&'a str, Family> {
+pub(super) fn set_families<'a>(config: &'a Config, network: &Network) -> BTreeMap<&'a str, Family> {
     let named =
         || config.rules.iter().filter_map(|rule| Some((&*rule.ipset.as_ref()?.name, &*rule.families)));
     let certain = named().filter(|(_, families)| families.len() == 1);
@@ -422,7 +422,10 @@ fn already_marked(
     rules
 }
 
-fn of_family<'a, 'c>(uplinks: &'a [Uplink<'c>], family: Family) -> impl Iterator<Item = &'a Uplink<'c>> {
+pub(super) fn of_family<'a, 'c>(
+    uplinks: &'a [Uplink<'c>],
+    family: Family,
+) -> impl Iterator<Item = &'a Uplink<'c>> {
     uplinks.iter().filter(move |uplink| uplink.interface.family == family)
 }
 

@@ -11,12 +11,13 @@ mod numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::nft::{Change, Observed, ObservedSet};
 
 use self::decode::{DecodedRule, DecodedSet, Edge};
 pub use self::mirror::address_sets;
-use self::numbers::{INET, chain, elements, message, rule, set};
+use self::numbers::{INET, LIST_ITEM, chain, data, elements, message, rule, set};
 use super::netlink::{self, Answer, NetlinkError, Payload, Socket};
 
 /// Looks again when the ruleset changed between two questions.
@@ -38,6 +39,29 @@ pub fn observe(table: &str) -> Result<Observed, NetlinkError> {
     }
     // Others keep changing their tables; ours is most likely seen rightly.
     observe_once(&mut socket, table).map(|view| view.observed)
+}
+
+/// Whether a set of addresses holds this one; `None` where there is no such set, or nobody may look.
+pub fn set_holds(table: &str, name: &str, address: IpAddr) -> Option<bool> {
+    let bytes = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let mut exists = request_in(set::TABLE, table);
+    exists.put_text(set::NAME, name);
+    let mut holds = request_in(elements::TABLE, table);
+    holds.put_text(elements::SET, name);
+    holds.nest(elements::LIST, |out| {
+        out.nest(LIST_ITEM, |out| out.nest(elements::KEY, |out| out.put(data::VALUE, &bytes)));
+    });
+    let mut socket = Socket::open(netlink::NETFILTER).ok()?;
+    // A set that is not there and an element that is not in it are the same error.
+    socket.request(message::GET_SET, 0, &exists).ok()?;
+    match socket.request(message::GET_ELEMENTS, 0, &holds) {
+        Ok(()) => Some(true),
+        Err(error) if error.errno == libc::ENOENT => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// All of the changes, or none.

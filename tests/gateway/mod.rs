@@ -2,6 +2,8 @@
 //! interfaces, one a family: `wan` and `wan6`.
 #![allow(dead_code)]
 
+pub mod random;
+
 use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
