@@ -19,6 +19,7 @@ macro_rules! complain {
 
 mod ask;
 mod import;
+mod drill;
 mod explain;
 mod inspect;
 mod notify;
@@ -66,6 +67,7 @@ test <iface>             Probe now and say what that means
 notify test [<alert>]    Send a test to whom alerts go
 explain <dest> [<proto> [<port>]]
                          Which way a packet takes, and why; --flow <src> <dest>: a connection
+drill <iface>            Let an uplink fail on purpose for a while and measure the switch
 check [-v]               Check the configuration and the network; 0 good, 1 warnings, 2 errors
 plan [--diff]            Show what would be in the kernel, or what would be changed
 import multiwans <file>  Show the configuration of another program as ours
@@ -77,6 +79,8 @@ Options:
 --json                   JSON instead of text (reports, check, plan --diff)
 --from <folder>          plan: on what a dump holds instead of this machine
 --from <addr>[%<iface>]  explain: where the packet comes from; without, the router itself
+--seconds <number>       drill: how long, 10 without
+--force                  drill: also where no other uplink stands in
 --sport <port>           explain: its source port
 --mark <mark>            explain: the mark somebody gave it before us
 --no-track               start, restart, reload: leave no tracker running in the background
@@ -85,7 +89,7 @@ Options:
 
 Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
 
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 28] = [
     "start",
     "stop",
     "restart",
@@ -113,6 +117,7 @@ const VERBS: [&str; 27] = [
     "notify",
     "import",
     "explain",
+    "drill",
 ];
 
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -171,6 +176,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         "notify" => notify::run(arguments),
         "import" => import::run(arguments),
         "explain" => explain::run(arguments),
+        "drill" => drill::run(arguments),
         "check" => inspect::check(arguments),
         "plan" => inspect::plan(arguments),
         "dump" => inspect::dump(arguments),

@@ -233,6 +233,56 @@ fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
+/// A request whose answer has several lines, for those who wait for other things, too.
+#[derive(Debug)]
+pub struct Conversation {
+    stream: UnixStream,
+    heard: Vec<u8>,
+}
+
+impl Conversation {
+    /// `Ok(None)`: no tracker runs.
+    pub fn begin(path: &Path, request: &str) -> io::Result<Option<Conversation>> {
+        let Some(stream) = connect(path)? else { return Ok(None) };
+        writeln!(&stream, "{request}")?;
+        stream.set_nonblocking(true)?;
+        Ok(Some(Conversation { stream, heard: Vec::new() }))
+    }
+
+    pub fn raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+
+    /// The lines that have arrived; `None` once the tracker is gone.
+    pub fn lines(&mut self) -> io::Result<Option<Vec<Value>>> {
+        let mut bytes = [0; 512];
+        let mut lines = Vec::new();
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) if lines.is_empty() => return Ok(None),
+                Ok(0) => return Ok(Some(lines)),
+                Ok(length) => self.heard.extend_from_slice(bytes.get(..length).unwrap_or_default()),
+                Err(error) if is_temporary(&error) => return Ok(Some(lines)),
+                Err(error) => return Err(error),
+            }
+            while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.heard.drain(..=end).collect();
+                lines.push(serde_json::from_slice(&line)?);
+            }
+        }
+    }
+}
+
+fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
+    match UnixStream::connect(path) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Asks the tracker. `Ok(None)`: none runs.
 pub fn ask(path: &Path, request: &str, patience: Duration) -> io::Result<Option<Value>> {
     let mut answer = None;
@@ -254,13 +304,7 @@ pub fn follow(
     patience: Option<Duration>,
     mut each: impl FnMut(Value) -> bool,
 ) -> io::Result<bool> {
-    let stream = match UnixStream::connect(path) {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(false);
-        }
-        Err(error) => return Err(error),
-    };
+    let Some(stream) = connect(path)? else { return Ok(false) };
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
     writeln!(&stream, "{request}")?;

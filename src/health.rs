@@ -89,6 +89,9 @@ pub enum Event {
     /// `mwan3 ifdown` and `mwan3 ifup`.
     ForcedDown,
     ForcedUp,
+    /// `mwan3 drill`.
+    DrillBegins,
+    DrillEnds,
     Deadline,
 }
 

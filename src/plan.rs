@@ -22,7 +22,7 @@ pub use dispatch::{Packet, compile, naive_match};
 pub use explain::{Explanation, Question, Situation, explain};
 pub use known::{connected, custom};
 pub use name::{counter_chain, from_chain, object_name, policy_chain};
-pub use policy::{Choice, Share, choose, percentages};
+pub use policy::{Choice, Share, choose, lost_without, percentages};
 pub use rule_test::{RuleTest, protocol_name};
 pub use rules::{LeftOut, RuleMatch, SetTest, protocol_number};
 pub use ruleset::TABLE;

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod answers;
+mod drill;
 mod life;
 mod repair;
 mod switching;
@@ -28,6 +29,7 @@ use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::probe::{Interest, ProbeResult, Prober};
 
 use alerts::Alerts;
+use drill::Drill;
 use repair::RepairGuard;
 use watch::{Finding, Watch};
 
@@ -65,6 +67,7 @@ pub struct Tracker {
     counts: Counts,
     tests: Vec<PersonsTest>,
     followers: BTreeMap<ClientId, u64>,
+    drill: Option<Drill>,
     ends: Option<Ending>,
     _only_one: Lock,
 }
@@ -144,6 +147,7 @@ impl Tracker {
             .chain(tests)
             .chain(self.hooks.deadline())
             .chain(self.alerts_deadline())
+            .chain(self.drill.as_ref().map(|drill| drill.until))
             .chain(self.server.deadline())
             .chain([self.next_look])
             .min()
@@ -160,6 +164,7 @@ impl Tracker {
         self.advance_alerts(now);
         self.server.advance(now);
         self.end_tests(now);
+        self.watch_drill(now);
     }
 
     fn hear_probes(&mut self, now: Duration) {

@@ -1,6 +1,7 @@
 //! One interface's state machine. This file takes the events apart; `link/probing.rs` runs the rounds,
 //! `link/switching.rs` turns score changes into transitions, files, log lines and hotplug events.
 
+mod drill;
 mod probing;
 mod switching;
 
@@ -21,6 +22,8 @@ pub struct Link {
     /// Kept over an ifdown, whose events still name it.
     last_device: String,
     forced_down: bool,
+    /// Works, and is taken as one that does not.
+    drilled: bool,
     fault: Option<LinkFault>,
     score: Score,
     targets: Vec<Target>,
@@ -59,6 +62,7 @@ impl Link {
             attachment: None,
             last_device: String::new(),
             forced_down: false,
+            drilled: false,
             fault: None,
             round: None,
             next_round: None,
@@ -95,6 +99,8 @@ impl Link {
             Event::ConfigChanged(interface) => self.config_changed(*interface),
             Event::ForcedDown => self.force_down(),
             Event::ForcedUp => self.force_up(),
+            Event::DrillBegins => self.begin_drill(),
+            Event::DrillEnds => self.end_drill(),
             Event::Deadline => self.advance(),
         }
     }
@@ -114,7 +120,11 @@ impl Link {
     }
 
     pub fn status(&self) -> Status {
-        if self.is_disabled() { Status::Disabled } else { self.score.status() }
+        match self.is_disabled() {
+            true => Status::Disabled,
+            false if self.drilled => Status::Offline,
+            false => self.score.status(),
+        }
     }
 
     /// Whether policies may send traffic there.

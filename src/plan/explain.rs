@@ -10,7 +10,9 @@ use crate::config::{Config, LastResort, Policy, Rule, Target};
 use crate::network::{IpRule, Network};
 
 use super::rules::rule_match;
-use super::ruleset::{NEIGHBOUR_DISCOVERY, is_tunnel, known_set_names, of_family, set_families};
+use super::ruleset::{
+    NEIGHBOUR_DISCOVERY, is_tunnel, known_set_names, member_devices, of_family, set_families,
+};
 use super::{Choice, Health, Uplink, choose, connected, custom, name, routing, uplinks};
 
 use way::Ways;
@@ -298,11 +300,17 @@ impl<'a> Walk<'_, 'a> {
         match &choice {
             Choice::LastResort(last_resort) => {
                 decision.last_resort = Some(*last_resort);
+                let members = member_devices(policy, self.question.family(), self.uplinks);
+                let first = self.ways.first_device().filter(|device| members.contains(device));
                 let mark = match last_resort {
+                    _ if first.is_some() => mask.default_mark(),
                     LastResort::Unreachable => mask.unreachable(),
                     LastResort::Blackhole => mask.blackhole(),
                     LastResort::Default => mask.default_mark(),
                 };
+                answer.notes.extend(first.map(|device| {
+                    format!("table main sends the router's own packets by {device}, a member's: they may try")
+                }));
                 answer.ways = vec![self.ways.marked(mark)];
             }
             Choice::Shares(shares) => {

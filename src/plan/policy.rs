@@ -2,7 +2,7 @@
 //! last resort when there is none. Each family is judged on its own.
 
 use crate::address::Family;
-use crate::config::{LastResort, Policy};
+use crate::config::{Config, LastResort, Policy, Target};
 use crate::mark::InterfaceId;
 
 use super::Uplink;
@@ -38,6 +38,36 @@ pub fn choose(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Choice
             usable.into_iter().filter(|(metric, _)| *metric == tier).map(|(_, share)| share).collect(),
         ),
     }
+}
+
+/// Why new flows would have nowhere to go without this uplink, in words: the policies that rules use and
+/// that have only it, or that nothing else is usable. Empty where others stand in.
+pub fn lost_without(config: &Config, uplinks: &[Uplink<'_>], interface: &str) -> Vec<String> {
+    let without: Vec<Uplink<'_>> = uplinks
+        .iter()
+        .map(|uplink| Uplink {
+            usable: uplink.usable && uplink.interface.name != interface,
+            ..uplink.clone()
+        })
+        .collect();
+    if !without.iter().any(|uplink| uplink.usable) {
+        return vec!["no other uplink is usable".to_owned()];
+    }
+    let Some(family) = config.interface(interface).map(|interface| interface.family) else {
+        return Vec::new();
+    };
+    let is_used = |policy: &&Policy| {
+        config.rules.iter().any(|rule| {
+            matches!(&rule.target, Target::Policy(name) if *name == policy.name)
+                && rule.families.contains(&family)
+        })
+    };
+    let loses = |policy: &&Policy| {
+        !choose(policy, family, uplinks).shares().is_empty()
+            && choose(policy, family, &without).shares().is_empty()
+    };
+    let lost = config.policies.iter().filter(is_used).filter(loses);
+    lost.map(|policy| format!("policy {} has no other usable member", policy.name)).collect()
 }
 
 impl Choice {

@@ -226,14 +226,11 @@ fn policy_chain(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Chai
             shares => balance(shares),
         },
         Choice::LastResort(last_resort) => {
-            // The router's own traffic that was bound to a dead uplink's device on purpose may still try.
-            let devices: Vec<ValueRange> = of_family(uplinks, family)
-                .filter(|uplink| {
-                    policy.members.iter().any(|member| member.interface == uplink.interface.name)
-                })
-                .filter_map(|uplink| uplink.device.clone())
-                .map(|device| ValueRange::one(Value::Device(device)))
-                .collect();
+            // The router's own traffic that table main, or its sender on purpose, sends by a dead uplink's
+            // device may still try.
+            let devices = member_devices(policy, family, uplinks);
+            let devices: Vec<ValueRange> =
+                devices.into_iter().map(|device| ValueRange::one(Value::Device(device))).collect();
             let mut rules = Vec::new();
             if !devices.is_empty() {
                 rules.push(rule([in_list(Field::OutputDevice, devices), goto(TAKE_DEFAULT)]));
@@ -243,6 +240,13 @@ fn policy_chain(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Chai
         }
     };
     Chain { rules, ..chain(&name::policy_chain(&policy.name, family), Vec::new()) }
+}
+
+pub(super) fn member_devices(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Vec<String> {
+    of_family(uplinks, family)
+        .filter(|uplink| policy.members.iter().any(|member| member.interface == uplink.interface.name))
+        .filter_map(|uplink| uplink.device.clone())
+        .collect()
 }
 
 /// Exact: the random number falls into each uplink's interval as often as its weight says. The last one

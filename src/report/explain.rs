@@ -152,7 +152,10 @@ fn why(answer: &Explanation<'_>) -> Vec<String> {
         Stage::KnownSource { .. } | Stage::KnownDestination { .. } => {
             vec!["what the router reaches directly is left to table main: rules are not asked".to_owned()]
         }
-        Stage::NoRule => vec!["without a rule table main decides".to_owned()],
+        Stage::NoRule => vec![
+            "without a rule table main decides".to_owned(),
+            "an answer that comes in by an uplink gives the connection to that uplink".to_owned(),
+        ],
         Stage::Rule(decision) => why_rule(decision, answer),
     };
     reasons.extend(answer.ways.iter().filter_map(trouble_of));

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 
 use super::netlink::{self, Attribute, Attributes, NetlinkError, Payload, Socket};
 
 /// Subsystem 1 of nfnetlink.
 const GET: u16 = 0x101;
 const DELETE: u16 = 0x102;
+/// NFNLGRP_CONNTRACK_NEW.
+const NEW_GROUP: u32 = 1;
 /// struct nfgenmsg; all zero means every family.
 const HEADER: usize = 4;
 /// Where OpenWrt's kernel takes an `f` to flush everything.
@@ -66,6 +69,28 @@ impl Connection {
     /// IPS_SEEN_REPLY: packets went both ways.
     pub fn is_answered(&self) -> bool {
         self.status & 0x2 != 0
+    }
+}
+
+/// Hears of every connection that begins.
+#[derive(Debug)]
+pub struct Beginnings {
+    socket: Socket,
+}
+
+impl Beginnings {
+    pub fn listen() -> Result<Beginnings, NetlinkError> {
+        Ok(Beginnings { socket: Socket::subscribe(netlink::NETFILTER, &[NEW_GROUP])? })
+    }
+
+    pub fn raw_fd(&self) -> RawFd {
+        self.socket.raw_fd()
+    }
+
+    /// The marks of those that began since last asked. In a storm some are lost.
+    pub fn marks(&mut self) -> Vec<u32> {
+        let answers = self.socket.notifications().unwrap_or_default();
+        answers.iter().filter_map(|answer| decode_mark(&answer.payload)).collect()
     }
 }
 

@@ -149,6 +149,11 @@ impl Directories {
         }
     }
 
+    /// There while `mwan3 drill` takes the interface as one that does not work.
+    pub fn drill_note(&self, interface: &str) -> PathBuf {
+        self.tracking(interface).join("DRILL")
+    }
+
     /// Of an interface that is no longer configured nothing stays.
     pub fn forget(&self, interface: &str) {
         let _ = fs::remove_dir_all(self.tracking(interface));

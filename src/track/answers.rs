@@ -30,6 +30,16 @@ impl Tracker {
                 Some(refusal) => refusal,
                 None => return Ok(()),
             },
+            ["drill", name, seconds, force] => {
+                match self.start_drill(client, name, seconds, force == "force") {
+                    Some(refusal) => json!({ "error": refusal }),
+                    None => return Ok(()),
+                }
+            }
+            ["drill-end"] => {
+                self.end_drill("it was ended by hand");
+                json!({ "ok": true })
+            }
             ["stats"] => self.stats(),
             ["ifup", name] => self.forced(name, Event::ForcedUp),
             ["ifdown", name] => self.forced(name, Event::ForcedDown),

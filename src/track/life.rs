@@ -50,6 +50,7 @@ impl Tracker {
             counts: Counts::default(),
             tests: Vec::new(),
             followers: BTreeMap::new(),
+            drill: None,
             ends: None,
             _only_one: only_one,
             directories,
@@ -63,6 +64,7 @@ impl Tracker {
         self.directories
             .mark_running(self.config.globals.mask)
             .context("cannot write to the run directory")?;
+        let drilled = self.forget_old_drills();
         let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
         outcome.failures.iter().for_each(|failure| log::error!("{failure}"));
         self.network = outcome.host.network.clone();
@@ -73,6 +75,7 @@ impl Tracker {
         let now = since_boot();
         self.note_beginnings(now);
         self.see(outcome, now);
+        self.tell_old_drills(&drilled, now);
         self.next_look = now + super::LEAST_OFTEN;
         log::info!("tracking {} interfaces", self.watches.len());
         Ok(())
@@ -111,6 +114,7 @@ impl Tracker {
                 return Ok(());
             }
         };
+        self.end_drill("the configuration was read anew");
         self.config = config;
         self.directories
             .mark_running(self.config.globals.mask)
@@ -168,6 +172,7 @@ impl Tracker {
     /// `mwan3 restart`: health, histories and hand-made intents are forgotten; traffic notices nothing.
     /// The refusal, where the configuration cannot be read.
     pub(super) fn begin_anew(&mut self) -> Result<Option<String>> {
+        self.end_drill("the service starts anew");
         self.config = match read_config(&self.directories, settings::load) {
             Ok(config) => config,
             Err(error) => return Ok(Some(format!("{error:#}"))),
@@ -182,6 +187,7 @@ impl Tracker {
 
     pub(super) fn say_goodbye(&mut self) {
         self.leave_status_files();
+        self.end_drill("the tracker ends");
         for (name, watch) in &self.watches {
             log::info!(
                 target: "mwan3track",

@@ -70,7 +70,10 @@ impl Tracker {
             return;
         }
         match self.reconcile() {
-            Ok(outcome) => self.see(outcome, now),
+            Ok(outcome) => {
+                self.note_switched(transitions);
+                self.see(outcome, now);
+            }
             Err(error) => {
                 log::error!("{error:#}");
                 self.look_within(Duration::from_secs(1), now);
@@ -123,6 +126,9 @@ impl Tracker {
         let mut notice = Notice::new(announcement.action.name(), name, &announcement.device);
         if announcement.action == HotplugAction::Connected {
             notice = notice.with("FIRSTCONNECT", if announcement.first_connect { "1" } else { "" });
+        }
+        if self.is_drilled(name) {
+            notice = notice.with("MWAN3_DRILL", "1");
         }
         self.hooks.tell(&notice, now);
     }

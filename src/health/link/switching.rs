@@ -7,7 +7,7 @@ use crate::health::link::Link;
 use crate::health::{Action, Announcement, HotplugAction, Level, Score, Status, Transition, timing};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum FirstConnect {
+pub(super) enum FirstConnect {
     Yes,
     No,
 }
@@ -16,7 +16,7 @@ impl Link {
     /// An interface came up: it gets its initial state without waiting for a round; one that was usable stays so.
     pub(super) fn connect_first(&mut self, before: Status, reason: &str) {
         self.abandon_round();
-        self.fault = None;
+        (self.fault, self.drilled) = (None, false);
         if self.is_disabled() {
             return self.disable(before, "the interface has no device");
         }
@@ -62,6 +62,7 @@ impl Link {
 
     /// The interface is down or switched off.
     pub(super) fn disable(&mut self, before: Status, reason: &str) {
+        self.drilled = false;
         if before == Status::Disabled {
             return self.write_files();
         }
@@ -131,7 +132,7 @@ impl Link {
         }
     }
 
-    fn tell(&mut self, told: &[HotplugAction], first_connect: FirstConnect) {
+    pub(super) fn tell(&mut self, told: &[HotplugAction], first_connect: FirstConnect) {
         for action in told {
             let state = match action {
                 Connected => "online",
@@ -156,7 +157,7 @@ impl Link {
         self.log(Level::Notice, text);
     }
 
-    fn push_transition(&mut self, from: Status, reason: &str) {
+    pub(super) fn push_transition(&mut self, from: Status, reason: &str) {
         let transition = Transition { from, to: self.status(), reason: reason.to_owned() };
         self.actions.push_back(Action::Transition(transition));
     }
@@ -168,13 +169,13 @@ impl Link {
         self.stamp_offline();
     }
 
-    fn stamp_online(&mut self) {
+    pub(super) fn stamp_online(&mut self) {
         (self.online_since, self.offline_since) = (Some(self.now), None);
         (self.lost, self.turn, self.streak) = (0, 0, 0);
     }
 
     /// An interface that was offline before stays so since then.
-    fn stamp_offline(&mut self) {
+    pub(super) fn stamp_offline(&mut self) {
         self.online_since = None;
         self.offline_since = self.offline_since.or(Some(self.now));
     }

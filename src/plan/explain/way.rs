@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use crate::address::{Family, Prefix};
 use crate::network::source::{Reach, reach};
-use crate::network::{IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_LOCAL, TABLE_MAIN};
+use crate::network::{
+    DeviceAddress, IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_LOCAL, TABLE_MAIN,
+};
 
 use super::super::{Uplink, routing};
 use super::{Question, Situation};
@@ -93,25 +95,40 @@ impl<'w, 'a> Ways<'w, 'a> {
         Way { interface, mark, weight: 1, place, source }
     }
 
-    /// What the kernel chooses for the router's own packets, by table main and before any mark.
+    /// By which device the router's own packets would leave before we mark them.
+    pub fn first_device(&self) -> Option<String> {
+        self.first_hop().and_then(|hop| hop.devices.into_iter().next())
+    }
+
+    /// What the kernel chooses for the router's own packets, likewise.
     pub fn usual_source(&self) -> Option<IpAddr> {
+        let hop = self.first_hop()?;
+        if let Some(preferred) = hop.preferred_source {
+            return Some(preferred);
+        }
+        let device = self.situation.network.device(hop.devices.first()?)?;
+        let family = self.question.family();
+        let is_near = |address: &DeviceAddress| {
+            hop.gateway.is_some_and(|gateway| Prefix::new(address.address, address.length).contains(gateway))
+        };
+        let is_good = |one: &&DeviceAddress| {
+            Family::of(one.address) == family && reach(one.address) < Reach::Nowhere && !one.deprecated
+        };
+        let mut good = device.addresses.iter().filter(is_good);
+        let first = good.next()?;
+        let near = if is_near(first) { Some(first) } else { good.find(|one| is_near(one)) };
+        Some(near.unwrap_or(first).address)
+    }
+
+    fn first_hop(&self) -> Option<Hop> {
         if self.question.input_device.is_some() {
             return None;
         }
         match self.place(self.question.mark & self.situation.config.globals.mask.bits()) {
-            Place::Delivered => Some(self.question.destination),
-            Place::Leaves(hop) => hop.preferred_source.or_else(|| {
-                let device = self.situation.network.device(hop.devices.first()?)?;
-                let family = self.question.family();
-                let usable =
-                    |address: &IpAddr| Family::of(*address) == family && reach(*address) < Reach::Nowhere;
-                let near = |address: &IpAddr, length: u8| {
-                    hop.gateway.is_some_and(|gateway| Prefix::new(*address, length).contains(gateway))
-                };
-                let good = || device.addresses.iter().filter(|one| usable(&one.address) && !one.deprecated);
-                let found = good().find(|one| near(&one.address, one.length)).or_else(|| good().next());
-                found.map(|one| one.address)
-            }),
+            Place::Leaves(hop) => Some(hop),
+            Place::Delivered => {
+                Some(Hop { preferred_source: Some(self.question.destination), ..Hop::default() })
+            }
             Place::Unreachable | Place::Blackhole => None,
         }
     }
