@@ -26,6 +26,7 @@ mod notify;
 mod options;
 mod service;
 mod show;
+mod top;
 mod tracker;
 mod use_uplink;
 
@@ -67,6 +68,7 @@ test <iface>             Probe now and say what that means
 notify test [<alert>]    Send a test to whom alerts go
 explain <dest> [<proto> [<port>]]
                          Which way a packet takes, and why; --flow <src> <dest>: a connection
+top                      Watch uplinks, policies and new connections; q ends it
 drill <iface>            Let an uplink fail on purpose for a while and measure the switch
 check [-v]               Check the configuration and the network; 0 good, 1 warnings, 2 errors
 plan [--diff]            Show what would be in the kernel, or what would be changed
@@ -81,6 +83,8 @@ Options:
 --from <addr>[%<iface>]  explain: where the packet comes from; without, the router itself
 --seconds <number>       drill: how long, 10 without
 --force                  drill: also where no other uplink stands in
+--interval <seconds>     top: how often, 2 without
+--once                   top: one picture, as plain text
 --sport <port>           explain: its source port
 --mark <mark>            explain: the mark somebody gave it before us
 --no-track               start, restart, reload: leave no tracker running in the background
@@ -89,7 +93,7 @@ Options:
 
 Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
 
-const VERBS: [&str; 28] = [
+const VERBS: [&str; 29] = [
     "start",
     "stop",
     "restart",
@@ -118,6 +122,7 @@ const VERBS: [&str; 28] = [
     "import",
     "explain",
     "drill",
+    "top",
 ];
 
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -177,6 +182,7 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         "import" => import::run(arguments),
         "explain" => explain::run(arguments),
         "drill" => drill::run(arguments),
+        "top" => top::run(arguments),
         "check" => inspect::check(arguments),
         "plan" => inspect::plan(arguments),
         "dump" => inspect::dump(arguments),

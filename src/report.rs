@@ -9,6 +9,7 @@ mod json;
 mod policies;
 mod promises;
 mod rules;
+mod top;
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,13 @@ use crate::plan::Health;
 
 pub use connected::{connected_json, connected_text};
 pub use explain::{Flow, explain_json, explain_text, flow_text, flows_json, verdict};
-pub use interfaces::{interfaces_json, interfaces_text};
+pub use interfaces::{interface_states, interfaces_json, interfaces_text};
 pub use internal::{internal_json, internal_text};
 pub use json::Json;
-pub use policies::{policies_json, policies_text};
+pub use policies::{last_resort_name, policies_json, policies_text};
 pub use promises::{promises_text, seconds};
 pub use rules::{rules_json, rules_text};
+pub use top::{Picture, Row, Screen, age, sparkline, top_lines};
 
 /// Everything a report may tell, at one moment.
 #[derive(Clone, Debug, Default)]

@@ -19,5 +19,6 @@ pub mod poll;
 pub mod probe;
 pub mod route;
 pub mod settings;
+pub mod terminal;
 pub mod tracks;
 pub mod ubus;

@@ -225,6 +225,8 @@ impl Tracker {
                     self.hooks.advance(since_boot());
                     self.advance_alerts(since_boot());
                 }
+                Signal::ChildEnded => self.hooks.advance(since_boot()),
+                Signal::Resized => {}
             }
         }
         Ok(())

@@ -81,7 +81,7 @@ impl Drill {
         loop {
             let ready = wait(&watched, Some(next_progress.saturating_sub(since_boot()))).context("poll")?;
             if ready.contains(&signals.raw_fd())
-                && signals.take().iter().any(|one| *one != Signal::ChildEnded)
+                && signals.take().iter().any(|one| matches!(one, Signal::Terminate | Signal::Reload))
             {
                 end()?;
             }

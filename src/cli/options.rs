@@ -32,7 +32,7 @@ pub struct Arguments {
     pub source_port: Option<u16>,
     pub mark: Option<String>,
     pub seconds: Option<u32>,
-    pub interval: Option<String>,
+    pub interval: Option<u32>,
 }
 
 impl Arguments {
@@ -53,7 +53,7 @@ impl Arguments {
                 Long("sport") => parsed.source_port = Some(parser.value()?.parse()?),
                 Long("mark") => parsed.mark = Some(parser.value()?.string()?),
                 Long("seconds") => parsed.seconds = Some(parser.value()?.parse()?),
-                Long("interval") => parsed.interval = Some(parser.value()?.string()?),
+                Long("interval") => parsed.interval = Some(parser.value()?.parse()?),
                 Short('v') | Long("verbose") => parsed.is_verbose = true,
                 Short('V') | Long("version") => parsed.verb = "version".to_owned(),
                 Short('h') | Long("help") => parsed.verb = "help".to_owned(),

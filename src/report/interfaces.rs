@@ -24,6 +24,19 @@ pub fn interfaces_text(snapshot: &Snapshot) -> String {
     text
 }
 
+/// In words, and for how many seconds, in the order of the configuration.
+pub fn interface_states(snapshot: &Snapshot) -> Vec<(String, u64)> {
+    let state = |interface: &Interface| {
+        let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
+        let view = View { snapshot, interface, track };
+        let since_s =
+            if view.online_s() > 0 { view.online_s() } else { view.since(view.track.offline_since_s) };
+        let state = if interface.enabled { view.status() } else { "switched off" };
+        (state.to_owned(), since_s)
+    };
+    snapshot.config.interfaces.iter().map(state).collect()
+}
+
 /// The `interfaces` part of ubus `mwan3 status`, all or one.
 pub fn interfaces_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
     let interfaces = snapshot

@@ -75,7 +75,7 @@ fn shares(choice: &Choice) -> Vec<(String, u32)> {
     named.rev().collect()
 }
 
-pub(super) fn last_resort_name(last_resort: LastResort) -> &'static str {
+pub fn last_resort_name(last_resort: LastResort) -> &'static str {
     match last_resort {
         LastResort::Unreachable => "unreachable",
         LastResort::Blackhole => "blackhole",

@@ -236,6 +236,17 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     written.and_then(|()| fs::rename(&scratch, path))
 }
 
+/// Every device with the bytes it has received and sent.
+pub fn device_traffic() -> Vec<(String, u64, u64)> {
+    let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let device = |line: &str| {
+        let (name, numbers) = line.split_once(':')?;
+        let mut numbers = numbers.split_whitespace();
+        Some((name.trim().to_owned(), numbers.next()?.parse().ok()?, numbers.nth(7)?.parse().ok()?))
+    };
+    text.lines().filter_map(device).collect()
+}
+
 /// Seconds since boot: what the status files count in.
 pub fn uptime_s() -> u64 {
     let text = read_line(Path::new("/proc/uptime")).unwrap_or_default();

@@ -43,13 +43,16 @@ pub enum Signal {
     Terminate,
     Reload,
     ChildEnded,
+    /// The terminal has another size.
+    Resized,
 }
 
-const SIGNALS: [(libc::c_int, Signal); 4] = [
+const SIGNALS: [(libc::c_int, Signal); 5] = [
     (libc::SIGTERM, Signal::Terminate),
     (libc::SIGINT, Signal::Terminate),
     (libc::SIGHUP, Signal::Reload),
     (libc::SIGCHLD, Signal::ChildEnded),
+    (libc::SIGWINCH, Signal::Resized),
 ];
 
 #[derive(Debug)]

@@ -1,0 +1,83 @@
+//! The terminal: its size, single keys instead of lines, a screen of its own that is given back in any case.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+/// To the second screen and back; the cursor hidden and shown.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+const STDIN: libc::c_int = 0;
+
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
+/// Columns and rows, where somebody knows them.
+pub fn size() -> Option<(usize, usize)> {
+    // SAFETY: an all-zero winsize is a valid value of that plain C struct.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live, writable winsize, which is what the request fills.
+    let failed = unsafe { libc::ioctl(1, libc::TIOCGWINSZ, &raw mut size) } != 0;
+    let (columns, rows) = (usize::from(size.ws_col), usize::from(size.ws_row));
+    (!failed && columns > 0 && rows > 0).then_some((columns, rows))
+}
+
+/// Until it is dropped the terminal shows what we draw, and keys arrive one by one, Ctrl-C among them.
+pub struct Screen {
+    before: libc::termios,
+}
+
+impl Screen {
+    pub fn take() -> io::Result<Screen> {
+        // SAFETY: an all-zero termios is a valid value of that plain C struct.
+        let mut before: libc::termios = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a live, writable termios.
+        if unsafe { libc::tcgetattr(STDIN, &raw mut before) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut single_keys = before;
+        single_keys.c_lflag &= !(libc::ICANON | libc::ECHO | libc::ISIG);
+        set(&single_keys)?;
+        let screen = Screen { before };
+        write(ENTER)?;
+        Ok(screen)
+    }
+
+    /// Line by line over what is there: nothing flickers.
+    pub fn draw(&self, lines: &[String]) -> io::Result<()> {
+        let mut text = "\x1b[H".to_owned();
+        for (position, line) in lines.iter().enumerate() {
+            let next = if position > 0 { "\r\n" } else { "" };
+            text.push_str(&format!("{next}{line}\x1b[K"));
+        }
+        text.push_str("\x1b[J");
+        write(&text)
+    }
+
+    /// One key that was typed. Call it when stdin is readable.
+    pub fn key(&self) -> Option<u8> {
+        let mut key = [0];
+        match io::stdin().read(&mut key) {
+            Ok(1) => Some(key[0]),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = write(LEAVE);
+        let _ = set(&self.before);
+    }
+}
+
+fn set(termios: &libc::termios) -> io::Result<()> {
+    // SAFETY: the pointer is to a live termios that tcgetattr has filled.
+    let failed = unsafe { libc::tcsetattr(STDIN, libc::TCSANOW, std::ptr::from_ref(termios)) } != 0;
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
