@@ -45,6 +45,11 @@ fn a_missing_or_broken_configuration_is_told() {
 }
 
 #[test]
+fn ways_are_explained() {
+    play("explain");
+}
+
+#[test]
 fn programs_run_bound_to_an_uplink() {
     if may_bind() {
         play("use");

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mwan3::address::{AddressMatch, Family, PortRange, Prefix, address_bits};
 use mwan3::nft::{Chain, Field, Relation, Statement, Value, ValueRange, Verdict};
-use mwan3::plan::{Packet, RuleMatch, SetTest, compile, naive_match};
+use mwan3::plan::{Packet, Question, RuleMatch, SetTest, compile, naive_match};
 use proptest::prelude::*;
 
 /// Walks the chains as the kernel would and returns the rule chain reached.
@@ -174,9 +174,29 @@ fn compiled_equals_naive(
         let expected = naive_match(&rules, &packet).map(|position| format!("r{position}"));
         let entry = format!("rules_{family}");
         let found = walk(&chains, &entry, &packet).map(str::to_owned);
-        prop_assert_eq!(found, expected, "{:?}\n{:#?}", packet, chains);
+        prop_assert_eq!(&found, &expected, "{:?}\n{:#?}", packet, chains);
+        prop_assert_eq!(asked(&rules, &packet), expected, "{:?}\n{:#?}", packet, rules);
     }
     Ok(())
+}
+
+/// As `mwan3 explain` asks them.
+fn asked(rules: &[RuleMatch], packet: &Packet<'_>) -> Option<String> {
+    let question = Question {
+        source: Some(packet.source),
+        destination: packet.destination,
+        protocol: Some(packet.protocol),
+        source_port: packet.ports.map(|ports| ports.0),
+        destination_port: packet.ports.map(|ports| ports.1),
+        icmp_type: None,
+        input_device: packet.input_device.map(str::to_owned),
+        mark: 0,
+    };
+    let holds = |set: &str, address: IpAddr| Some(packet.sets.get(set)?.contains(&address));
+    let matches = |rule: &&RuleMatch| {
+        rule.tests().iter().all(|test| test.holds(&question, &holds).expect("everything is known"))
+    };
+    rules.iter().find(matches).map(|rule| rule.chain.clone())
 }
 
 proptest! {

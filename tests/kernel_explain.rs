@@ -21,7 +21,7 @@ use mwan3::plan::{Explanation, Health, Question, Situation, TABLE, Verdict, expl
 use mwan3::report::explain_text;
 use mwan3::system::{conntrack, host, nftables};
 
-const CONFIGURATIONS: u64 = 50;
+const CONFIGURATIONS: u64 = 40;
 const PACKETS_OF_EACH_HOST: usize = 20;
 const OWN_PACKETS: usize = 10;
 /// Everything is seen this often at least, or the comparison meant little.
@@ -161,21 +161,44 @@ impl<'l> Router<'l> {
 
     fn compare_lan(&self, world: &mut World, host: &Host, lan: u8, tally: &mut Tally) {
         let packets: Vec<lab::Packet> = (0..PACKETS_OF_EACH_HOST).map(|_| world.random_packet(lan)).collect();
+        let mut again = self.compare_batch(world, host, lan, &packets, tally);
+        // Once more from the same sources: now the sticky rules remember.
+        for packet in &mut again {
+            packet.source_port = world.next_port;
+            world.next_port += 1;
+        }
+        if !again.is_empty() {
+            self.compare_batch(world, host, lan, &again, tally);
+        }
+    }
+
+    /// The packets that came to a sticky rule.
+    fn compare_batch(
+        &self,
+        world: &World,
+        host: &Host,
+        lan: u8,
+        packets: &[lab::Packet],
+        tally: &mut Tally,
+    ) -> Vec<lab::Packet> {
         let questions: Vec<Question> = packets.iter().map(|packet| question(packet, lan)).collect();
         let answers: Vec<Explanation<'_>> = questions.iter().map(|one| self.explain(one)).collect();
         let mut asked_stickily = BTreeSet::new();
+        let mut sticky = Vec::new();
         for (((fate, packet), answer), question) in
-            host.dispatch(&packets).into_iter().zip(&packets).zip(&answers).zip(&questions)
+            host.dispatch(packets).into_iter().zip(packets).zip(&answers).zip(&questions)
         {
             assert!(answer.possible.is_empty(), "everything is known of {packet:?}: {:?}", answer.possible);
             let mut allowed: Vec<&str> = answer.ways.iter().map(|way| end(&way.place)).collect();
             if let Stage::Rule(decision) = &answer.stage
                 && decision.rule.sticky_s.is_some()
-                && !asked_stickily.insert((decision.rule.name.clone(), packet.source))
             {
-                // A packet of this batch was remembered meanwhile: any active member is right.
-                let active = answer.members.iter().filter(|member| member.state == "active");
-                allowed.extend(active.map(|member| member.interface.trim_end_matches('6')));
+                sticky.push(*packet);
+                if !asked_stickily.insert((decision.rule.name.clone(), packet.source)) {
+                    // Remembered meanwhile, by a packet of this batch: any active member is right.
+                    let active = answer.members.iter().filter(|member| member.state == "active");
+                    allowed.extend(active.map(|member| member.interface.trim_end_matches('6')));
+                }
             }
             let seen = match &fate {
                 Fate::Left(device) => device.as_str(),
@@ -195,6 +218,7 @@ impl<'l> Router<'l> {
             tally.add(seen);
             tally.add("packets of hosts");
         }
+        sticky
     }
 
     /// By the marks that the connections got; addresses, ports and sets as of the others.

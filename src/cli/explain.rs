@@ -17,7 +17,7 @@ use crate::system::nftables::set_holds;
 use super::options::Arguments;
 use super::{ExitCode, show};
 
-const USAGE: &str = "Usage: mwan3 explain [--from SOURCE[%INTERFACE]] DESTINATION [PROTOCOL [PORT]]\n\
+const USAGE: &str = "Usage: mwan3 explain [--from SOURCE%INTERFACE] DESTINATION [PROTOCOL [PORT]]\n\
                      \u{20}      mwan3 explain --flow SOURCE DESTINATION [PROTOCOL [PORT]]";
 /// Of the connections that fit, those that are explained.
 const MOST_FLOWS: usize = 32;

@@ -46,7 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let pause = next.saturating_sub(since_boot());
         let ready = wait(&[(0, Until::Readable), (signals.raw_fd(), Until::Readable)], Some(pause))
             .context("poll")?;
-        if ready.contains(&0) && !matches!(screen.key(), Some(key) if !matches!(key, b'q' | CTRL_C)) {
+        let is_enough = |keys: Vec<u8>| keys.iter().any(|key| matches!(*key, b'q' | CTRL_C));
+        if ready.contains(&0) && screen.keys().is_none_or(is_enough) {
             return Ok(0);
         }
         if signals.take().iter().any(|one| matches!(one, Signal::Terminate | Signal::Reload)) {

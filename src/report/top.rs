@@ -5,7 +5,7 @@
 const BARS: [char; 7] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇'];
 const LOST: char = 'x';
 /// Columns that every picture has: name, state, since.
-const NAME: usize = 10;
+const NAME: usize = 12;
 const STATE: usize = 13;
 const SINCE: usize = 9;
 /// Those that come with the width: round trip, loss, new flows, traffic in and out.
@@ -81,8 +81,9 @@ fn layout(screen: Screen) -> (usize, usize) {
     let fixed = NAME + STATE + SINCE + 2;
     let room = screen.columns.saturating_sub(fixed);
     let numbers = (room / (NUMBER + 1)).min(5);
-    let left = room - numbers * (NUMBER + 1);
-    (numbers, left.saturating_sub(1).min(64))
+    let left = (room - numbers * (NUMBER + 1)).saturating_sub(1);
+    // Fewer probes than this say nothing.
+    (numbers, if left < 6 { 0 } else { left.min(64) })
 }
 
 fn head(screen: Screen) -> String {
@@ -91,11 +92,11 @@ fn head(screen: Screen) -> String {
     for name in ["rtt ms", "loss %", "new/s", "in", "out"].iter().take(numbers) {
         text.push_str(&format!(" {name:>NUMBER$}"));
     }
-    if spark >= 6 {
+    if spark > 0 {
         text.push_str(" probes");
     }
     let text = cut(&text, screen.columns);
-    if screen.has_colour { format!("\x1b[7m{}\x1b[0m", padded(&text, screen.columns)) } else { text }
+    if screen.has_colour { format!("\u{1b}[7m{}\u{1b}[0m", padded(&text, screen.columns)) } else { text }
 }
 
 fn line(row: &Row, screen: Screen) -> String {
@@ -103,10 +104,10 @@ fn line(row: &Row, screen: Screen) -> String {
     let state = cut(&padded(&row.state, STATE), STATE);
     let state = match (screen.has_colour, row.state.as_str()) {
         (false, _) => state,
-        (true, "online") => format!("\x1b[32m{state}\x1b[0m"),
-        (true, "connecting" | "disconnecting" | "drill") => format!("\x1b[33m{state}\x1b[0m"),
-        (true, "offline") => format!("\x1b[31m{state}\x1b[0m"),
-        (true, _) => format!("\x1b[2m{state}\x1b[0m"),
+        (true, "online") => format!("\u{1b}[32m{state}\u{1b}[0m"),
+        (true, "connecting" | "disconnecting" | "drill") => format!("\u{1b}[33m{state}\u{1b}[0m"),
+        (true, "offline") => format!("\u{1b}[31m{state}\u{1b}[0m"),
+        (true, _) => format!("\u{1b}[2m{state}\u{1b}[0m"),
     };
     let name = cut(&padded(&row.name, NAME), NAME);
     // Colours take no room: without them this much is cut off where the screen is narrower still.

@@ -1,10 +1,10 @@
 //! The terminal: its size, single keys instead of lines, a screen of its own that is given back in any case.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// To the second screen and back; the cursor hidden and shown.
-const ENTER: &str = "\x1b[?1049h\x1b[?25l";
-const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
+const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
 const STDIN: libc::c_int = 0;
 
 pub fn is_terminal() -> bool {
@@ -44,22 +44,22 @@ impl Screen {
 
     /// Line by line over what is there: nothing flickers.
     pub fn draw(&self, lines: &[String]) -> io::Result<()> {
-        let mut text = "\x1b[H".to_owned();
+        let mut text = "\u{1b}[H".to_owned();
         for (position, line) in lines.iter().enumerate() {
             let next = if position > 0 { "\r\n" } else { "" };
-            text.push_str(&format!("{next}{line}\x1b[K"));
+            text.push_str(&format!("{next}{line}\u{1b}[K"));
         }
-        text.push_str("\x1b[J");
+        text.push_str("\u{1b}[J");
         write(&text)
     }
 
-    /// One key that was typed. Call it when stdin is readable.
-    pub fn key(&self) -> Option<u8> {
-        let mut key = [0];
-        match io::stdin().read(&mut key) {
-            Ok(1) => Some(key[0]),
-            _ => None,
-        }
+    /// What was typed; `None` once nobody can type any more. Call it when stdin is readable.
+    pub fn keys(&self) -> Option<Vec<u8>> {
+        let mut keys = [0; 16];
+        // SAFETY: the pointer and length are those of a live, writable array.
+        let length = unsafe { libc::read(STDIN, keys.as_mut_ptr().cast(), keys.len()) };
+        let length = usize::try_from(length).ok().filter(|length| *length > 0)?;
+        keys.get(..length).map(<[u8]>::to_vec)
     }
 }
 
