@@ -134,10 +134,7 @@ fn a_text_names_rule_policy_tier_shares_and_the_rules_before() {
 rule all (2 of 2), policy every: uplink
   wan2: mark 0x300, table 3, via 10.2.0.1 dev wan2, source 10.2.0.2
   wan1 is standby (tier 2)
-  wan1v6 is of the other family (tier 1)
-  wan2v6 is of the other family (tier 1)
   wan3 is standby (tier 2)
-  wan3v6 is of the other family (tier 1)
 Why:
   rule all is the first that matches, 1 before it do not
   tier 1 is the lowest of policy every with a usable member

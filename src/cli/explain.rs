@@ -9,7 +9,7 @@ use crate::address::Family;
 use crate::config::{self, Protocol};
 use crate::network::Network;
 use crate::plan::explain::usual_device;
-use crate::plan::{Question, Situation, TABLE, explain, protocol_number};
+use crate::plan::{Explanation, Question, Situation, TABLE, explain, protocol_number};
 use crate::report::{Flow, Snapshot, explain_json, explain_text, flow_text, flows_json};
 use crate::system::conntrack::{self, Connection};
 use crate::system::nftables::set_holds;
@@ -69,8 +69,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let answer = explain(&situation(&snapshot), &question, &ask_kernel);
     match arguments.is_json {
-        true => say!("{}", explain_json(&snapshot.config, &question, &answer)),
+        true => say!("{}", json(&snapshot, &question, &answer)),
         false => say!("{}", explain_text(&snapshot.config, &question, &answer).trim_end()),
+    }
+    if !snapshot.ruleset.exists {
+        complain!("mwan3: the service is stopped: this is what it would do");
     }
     Ok(show::tell_drift(arguments, &snapshot))
 }
@@ -81,10 +84,18 @@ pub fn answer(asked: &Asked<'_>) -> Result<Value> {
     Ok(match question(asked, &snapshot) {
         Ok(question) => {
             let answer = explain(&situation(&snapshot), &question, &ask_kernel);
-            explain_json(&snapshot.config, &question, &answer)
+            json(&snapshot, &question, &answer)
         }
         Err(mistake) => serde_json::json!({ "error": mistake.to_string() }),
     })
+}
+
+fn json(snapshot: &Snapshot, question: &Question, answer: &Explanation<'_>) -> Value {
+    let mut value = explain_json(&snapshot.config, question, answer);
+    if let Some(object) = value.as_object_mut() {
+        object.insert("running".to_owned(), snapshot.ruleset.exists.into());
+    }
+    value
 }
 
 fn situation(snapshot: &Snapshot) -> Situation<'_> {

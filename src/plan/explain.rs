@@ -60,7 +60,7 @@ pub struct Explanation<'a> {
     pub possible: Vec<Passed<'a>>,
     /// One that is certain, or the shares of a policy.
     pub ways: Vec<Way<'a>>,
-    /// Every member of the policy, active or not.
+    /// Every member of the policy in the packet's family, active or not.
     pub members: Vec<Standing<'a>>,
     pub notes: Vec<String>,
 }
@@ -349,27 +349,25 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn standings(&self, policy: &'a Policy, choice: &Choice) -> Vec<Standing<'a>> {
-        let family = self.question.family();
-        let state = |interface: &str| {
-            let Some(uplink) = self.uplinks.iter().find(|one| one.interface.name == interface) else {
-                return "switched off";
-            };
-            let is_active = choice.shares().iter().any(|share| share.interface == interface);
-            match (&uplink.device, uplink.usable) {
-                _ if uplink.interface.family != family => "of the other family",
-                (_, true) if is_active => "active",
-                (_, true) => "standby",
-                (Some(_), false) => "offline",
-                (None, _) => "down",
+        let mut standings = Vec::new();
+        for member in &policy.members {
+            let interface = member.interface.as_str();
+            let of_config = self.situation.config.interface(interface);
+            if of_config.is_none_or(|one| one.family != self.question.family()) {
+                continue;
             }
-        };
-        let standing = |member: &'a crate::config::Member| Standing {
-            interface: &member.interface,
-            metric: member.metric,
-            weight: member.weight,
-            state: state(&member.interface),
-        };
-        policy.members.iter().map(standing).collect()
+            let uplink = self.uplinks.iter().find(|one| one.interface.name == interface);
+            let is_active = choice.shares().iter().any(|share| share.interface == interface);
+            let state = match uplink.map(|uplink| (&uplink.device, uplink.usable)) {
+                None => "switched off",
+                Some((_, true)) if is_active => "active",
+                Some((_, true)) => "standby",
+                Some((Some(_), false)) => "offline",
+                Some((None, _)) => "down",
+            };
+            standings.push(Standing { interface, metric: member.metric, weight: member.weight, state });
+        }
+        standings
     }
 }
 

@@ -179,6 +179,10 @@ fn why_rule(decision: &Decision<'_>, answer: &Explanation<'_>) -> Vec<String> {
     };
     let tier = answer.members.iter().find(|member| member.state == "active").map(|member| member.metric);
     reasons.push(match (decision.last_resort, tier) {
+        (Some(last_resort), _) if answer.members.is_empty() => {
+            let name = last_resort_name(last_resort);
+            format!("policy {} has no member of this family: its last resort is {name}", policy.name)
+        }
         (Some(last_resort), _) => {
             let name = last_resort_name(last_resort);
             format!("no member of policy {} is usable: its last resort is {name}", policy.name)

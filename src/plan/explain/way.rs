@@ -78,7 +78,11 @@ impl<'w, 'a> Ways<'w, 'a> {
 
     pub fn marked(&self, mark: u32) -> Way<'a> {
         let mask = self.situation.config.globals.mask;
-        let of_mark = |one: &&Uplink<'a>| mark != 0 && mask.interface(one.interface.id) == mark;
+        let family = self.question.family();
+        // A mark means nothing to the rules of the other family.
+        let of_mark = |one: &&Uplink<'a>| {
+            one.interface.family == family && mark != 0 && mask.interface(one.interface.id) == mark
+        };
         let interface = self.uplinks.iter().find(of_mark).map(|one| one.interface.name.as_str());
         let place = self.place(mark);
         let by_device = || {
