@@ -143,6 +143,7 @@ impl Drill {
             }
             return Ok(None);
         }
+        let code = u8::from(text("status") != "online");
         if self.is_json {
             let names = self.begun.iter().filter_map(|(mark, count)| Some((self.name(*mark)?, *count)));
             let mut line = line.clone();
@@ -150,7 +151,7 @@ impl Drill {
                 object.insert("new_connections".to_owned(), names.collect::<serde_json::Value>());
             }
             say!("{line}");
-            return Ok(Some(0));
+            return Ok(Some(code));
         }
         say!("{} is {}: {}", text("interface"), text("status"), text("reason"));
         say!(" the kernel uses it again since {}", after(number("switched_us")));
@@ -159,7 +160,7 @@ impl Drill {
             let time_us = u64::try_from(at.saturating_sub(self.asked).as_micros()).ok();
             say!(" the first of them by another uplink ({name}) {}", after(time_us));
         }
-        Ok(Some(u8::from(text("status") != "online")))
+        Ok(Some(code))
     }
 
     fn tell_progress(&self) {

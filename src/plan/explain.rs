@@ -5,7 +5,7 @@ mod way;
 
 use std::net::IpAddr;
 
-use crate::address::Family;
+use crate::address::{Family, Prefix};
 use crate::config::{Config, LastResort, Policy, Rule, Target};
 use crate::network::{IpRule, Network};
 
@@ -222,7 +222,7 @@ impl<'a> Walk<'_, 'a> {
     fn known_set(&self, address: IpAddr, notes: &mut Vec<String>) -> Option<String> {
         let Situation { config, network, .. } = *self.situation;
         let family = Family::of(address);
-        let holds = |networks: Vec<crate::address::Prefix>| networks.iter().any(|one| one.contains(address));
+        let holds = |networks: Vec<Prefix>| networks.iter().any(|one| one.contains(address));
         for set in known_set_names(config, family) {
             let is_in = if set.starts_with("connected") {
                 Some(holds(connected(network, family)))
@@ -254,20 +254,21 @@ impl<'a> Walk<'_, 'a> {
                     continue;
                 }
             };
-            let tests = found.tests();
-            let answers: Vec<Option<bool>> =
-                tests.iter().map(|test| test.holds(self.question, self.sets)).collect();
-            let first = |wanted: Option<bool>| {
-                let test = answers.iter().zip(&tests).find(|(answer, _)| **answer == wanted)?.1;
-                let is_known = wanted.is_some();
-                Some(passed(test.to_string(), test.seen_in(self.question).filter(|_| is_known)))
-            };
-            if let Some(failed) = first(Some(false)) {
-                answer.passed.push(failed);
-            } else if let Some(unknown) = first(None) {
-                answer.possible.push(unknown);
-            } else {
-                return self.decide(rule, position, answer);
+            let (mut failed, mut unknown) = (None, None);
+            for test in found.tests() {
+                match test.holds(self.question, self.sets) {
+                    Some(true) => {}
+                    None => unknown = unknown.or_else(|| Some(passed(test.to_string(), None))),
+                    Some(false) => {
+                        failed = Some(passed(test.to_string(), test.seen_in(self.question)));
+                        break;
+                    }
+                }
+            }
+            match (failed, unknown) {
+                (Some(failed), _) => answer.passed.push(failed),
+                (None, Some(unknown)) => answer.possible.push(unknown),
+                (None, None) => return self.decide(rule, position, answer),
             }
         }
         answer.ways = vec![self.ways.marked(0)];
