@@ -18,9 +18,9 @@ macro_rules! complain {
 }
 
 mod ask;
-mod import;
 mod drill;
 mod explain;
+mod import;
 mod inspect;
 mod notify;
 mod options;

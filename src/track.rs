@@ -225,7 +225,6 @@ impl Tracker {
                     self.hooks.advance(since_boot());
                     self.advance_alerts(since_boot());
                 }
-                Signal::ChildEnded => self.hooks.advance(since_boot()),
                 Signal::Resized => {}
             }
         }
