@@ -8,6 +8,7 @@ mod tracking;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use lab::wait_until;
@@ -37,7 +38,8 @@ fn await_return(site: &Site) {
     assert!(wait_until(SOON, || site.policy_state("wan") == "online"), "policies still avoid wan");
     let reports = site.run(&["policies"]);
     assert!(reports.contains("failover:\n wan (100%)"), "{reports}");
-    assert!(!site.lab.router().run_dir().join("mwan3track/wan/DRILL").exists());
+    let note = site.lab.router().run_dir().join("mwan3track/wan/DRILL");
+    assert!(wait_until(SOON, || !note.exists()));
 }
 
 #[test]
@@ -78,10 +80,13 @@ fn a_drill_moves_new_flows_and_brings_them_back() {
         events.ends_with(&["drill", "disconnected", "connected", "drill"].map(str::to_owned)),
         "{events:?}"
     );
-    let heard = site.heard();
-    let of_wan: Vec<&String> = heard.iter().filter(|line| line.ends_with("INTERFACE=wan")).collect();
     let word = |action: &str| format!("ACTION={action} DEVICE=wan INTERFACE=wan");
-    assert_eq!(of_wan, [&word("connected"), &word("disconnected"), &word("connected")]);
+    let wanted = [word("connected"), word("disconnected"), word("connected")];
+    let of_wan = || -> Vec<String> {
+        site.heard().into_iter().filter(|line| line.ends_with("INTERFACE=wan")).collect()
+    };
+    wait_until(SOON, || of_wan() == wanted);
+    assert_eq!(of_wan(), wanted);
     // Hooks are told that it was a drill, but for /etc/mwan3.user, which gets what it always got.
     let drills = || fs::read_to_string(&hooked).unwrap_or_default().matches("MWAN3_DRILL=1").count();
     assert!(wait_until(SOON, || drills() == 2), "{}", fs::read_to_string(&hooked).unwrap_or_default());
@@ -105,8 +110,9 @@ fn an_uplink_returns_whatever_becomes_of_those_who_asked() {
     // The tracker, too: asked to end it brings the uplink back, killed it leaves that to the next one.
     for how in ["TERM", "KILL"] {
         let (mut drill, _) = begin(&site, &["wan", "--seconds", "600"]);
-        let heard = site.heard().len();
+        let (heard, tracker) = (site.heard().len(), PathBuf::from(format!("/proc/{}", site.pid())));
         site.signal(how);
+        assert!(wait_until(SOON, || !tracker.exists()));
         assert!(!drill.wait().unwrap().success() || how == "TERM");
         if how == "TERM" {
             assert!(wait_until(SOON, || site.policy_state("wan") == "online"));

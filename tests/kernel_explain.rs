@@ -21,7 +21,7 @@ use mwan3::plan::{Explanation, Health, Question, Situation, TABLE, Verdict, expl
 use mwan3::report::explain_text;
 use mwan3::system::{conntrack, host, nftables};
 
-const CONFIGURATIONS: u64 = 40;
+const CONFIGURATIONS: u64 = 24;
 const PACKETS_OF_EACH_HOST: usize = 20;
 const OWN_PACKETS: usize = 10;
 /// Everything is seen this often at least, or the comparison meant little.
