@@ -59,7 +59,7 @@ fn inject(world: &mut World, random: &mut Random, quality: &Option<Quality>) {
     let device = format!("eth{}", random.below(3));
     let source = format!("192.0.2.{}", 1 + random.below(3));
     let attachment = attachment(&device, (random.below(5) > 0).then_some(source.as_str()));
-    match random.below(20) {
+    match random.below(23) {
         0 => world.handle(Event::InterfaceDown),
         1 | 2 => world.handle(Event::InterfaceUp(attachment)),
         3 => world.handle(Event::AddressChanged(attachment)),
@@ -74,6 +74,8 @@ fn inject(world: &mut World, random: &mut Random, quality: &Option<Quality>) {
             world.handle(Event::ConfigChanged(Box::new(changed)));
         }
         10 => restart(world),
+        20 | 21 => world.handle(Event::DrillBegins),
+        22 => world.handle(Event::DrillEnds),
         11 => world.all_targets(Behaviour::Lost),
         12 | 13 => world.all_targets(Behaviour::Answers(ms(u64::from(random.below(3_000))))),
         _ => {

@@ -260,6 +260,7 @@ impl World {
         assert_eq!(score.full(), tracking.up + tracking.down);
         let value = score.value();
         let expected = match value {
+            _ if link.is_drilled() => status == Status::Offline,
             0 => [Status::Offline, Status::Disabled].contains(&status),
             value if value < tracking.up => status == Status::Connecting,
             value if value > tracking.up && value < score.full() => status == Status::Disconnecting,
