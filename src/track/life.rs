@@ -186,8 +186,8 @@ impl Tracker {
     }
 
     pub(super) fn say_goodbye(&mut self) {
-        self.leave_status_files();
         self.end_drill("the tracker ends");
+        self.leave_status_files();
         for (name, watch) in &self.watches {
             log::info!(
                 target: "mwan3track",
