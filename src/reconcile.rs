@@ -9,7 +9,7 @@ use crate::nft;
 use crate::plan::{Health, Plan, TABLE, plan};
 use crate::system::files::{Directories, Lock};
 use crate::system::host::{self, Host};
-use crate::system::{nftables, route};
+use crate::system::{leftovers, nftables, route};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
@@ -64,6 +64,9 @@ pub fn reconcile_in_turn(
     if loaded.is_in_force || goal == Goal::Stop {
         failures.extend(change_routing(&routing.after));
     }
+    if loaded.is_in_force && matches!(goal, Goal::Run { take_over: true }) {
+        failures.extend(clear_leftovers());
+    }
     drop(table_changes);
     Ok(Outcome { plan: pending.plan, host: pending.host, writes, failures })
 }
@@ -107,6 +110,15 @@ pub fn pending(directories: &Directories, config: &Config, health: &Health, goal
         leftovers,
     );
     Ok(Pending { plan, host, observed, routing })
+}
+
+/// Last: until our table is in force, theirs decides.
+fn clear_leftovers() -> Vec<String> {
+    let found = leftovers::find();
+    for command in &found.by_hand {
+        log::warn!("the shell package's chains still mark packets; remove them by: {command}");
+    }
+    found.remove()
 }
 
 fn change_routing(changes: &[RoutingChange]) -> Vec<String> {

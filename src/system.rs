@@ -10,6 +10,7 @@ pub mod deliver;
 pub mod files;
 pub mod hooks;
 pub mod host;
+pub mod leftovers;
 pub mod logger;
 pub mod monitor;
 pub mod netifd;

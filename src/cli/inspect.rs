@@ -12,6 +12,7 @@ use crate::reconcile::{Goal, Pending, pending};
 use crate::report::promises_text;
 use crate::system::files::Directories;
 use crate::system::host::{self, Host};
+use crate::system::leftovers::{self, Leftovers};
 use crate::system::nftables;
 use crate::system::settings::{self, Settings};
 
@@ -35,6 +36,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
         &settings.file,
         network.as_ref().ok(),
     ));
+    problems.extend(problems_of_leftovers(&leftovers::find()));
     if arguments.is_json {
         say!("{}", serde_json::to_string(&problems)?);
     } else {
@@ -47,6 +49,22 @@ pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
         say!("{}", summary(&problems));
     }
     Ok(config::exit_code(&problems))
+}
+
+/// Of the shell package, which may just be what runs here still.
+fn problems_of_leftovers(found: &Leftovers) -> Vec<Problem> {
+    let removable = format!("the shell package's {found} are here; a start removes them");
+    let mut problems = Vec::new();
+    if found.is_removable() {
+        problems.push(Problem::of_kernel(Severity::Note, removable));
+    }
+    problems.extend(found.by_hand.iter().map(|command| {
+        let text = format!(
+            "the shell package's chains are here; a start cannot remove them, but this can: {command}"
+        );
+        Problem::of_kernel(Severity::Warning, text)
+    }));
+    problems
 }
 
 fn summary(problems: &[Problem]) -> String {
@@ -72,14 +90,18 @@ pub(super) fn plan(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(0);
     }
     // A service that does not run wants nothing in the kernel; the question is what a start would do.
-    let goal = Goal::Run { take_over: !directories.is_running() };
-    let pending = pending(&directories, &config, &health, goal)?;
+    let take_over = !directories.is_running();
+    let pending = pending(&directories, &config, &health, Goal::Run { take_over })?;
+    let mut changes = changes(&pending);
+    if take_over {
+        changes.extend(leftovers::find().removals());
+    }
     if arguments.is_json {
-        say!("{}", serde_json::json!({ "changes": changes(&pending) }));
-    } else if pending.writes() == 0 {
+        say!("{}", serde_json::json!({ "changes": changes }));
+    } else if changes.is_empty() {
         say!("# nothing to change");
     } else {
-        changes(&pending).iter().for_each(|change| say!("{change}"));
+        changes.iter().for_each(|change| say!("{change}"));
     }
     Ok(0)
 }

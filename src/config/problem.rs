@@ -64,6 +64,12 @@ impl Problem {
         }
     }
 
+    /// Of something the kernel holds, whatever the file says.
+    pub fn of_kernel(severity: Severity, text: String) -> Problem {
+        let error = SyntaxError { line: 0, text };
+        Problem { severity, line: None, ..Problem::of_syntax("kernel", &error) }
+    }
+
     pub fn is_note(&self) -> bool {
         self.severity == Severity::Note
     }

@@ -7,7 +7,7 @@ mod expression;
 mod instruction;
 mod key;
 mod mirror;
-mod numbers;
+pub(super) mod numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use mwan3::system::netlink::{NETFILTER, Payload, Socket, flag};
+
 use super::*;
 
 #[test]
@@ -141,4 +143,99 @@ fn rules_that_the_shell_package_left_go_at_a_start_and_only_then() {
     router.sh(OF_THE_SHELL_PACKAGE);
     succeed(router, "start");
     assert_eq!(sorted(&rules()), sorted(&(clean + users)));
+}
+
+const CHAINS_OF_THE_SHELL_PACKAGE: &str = "
+    table ip mangle {
+        chain mwan3_policy_balanced { meta mark and 0x3f00 == 0 meta mark set meta mark or 0x200; }
+        chain mwan3_rules { meta mark and 0x3f00 == 0 counter jump mwan3_policy_balanced; }
+        chain mwan3_hook { counter jump mwan3_rules; }
+        chain mine { return; }
+        chain PREROUTING {
+            type filter hook prerouting priority mangle;
+            counter jump mine
+            counter jump mwan3_hook
+            iifname lo counter accept
+        }
+        chain OUTPUT { type route hook output priority mangle; counter jump mwan3_hook; }
+    }
+    table ip6 mangle {
+        chain mwan3_hook { return; }
+        chain OUTPUT { type route hook output priority mangle; counter jump mwan3_hook; }
+    }
+    table ip mine { chain mwan3_hook { return; }; }";
+
+/// `ipset create NAME hash:net family inet`
+fn create_ipset(router: &Router, name: &str) {
+    let mut request = Payload::new(&[0; 4]);
+    request.put_u8(1, 7);
+    request.put_text(2, name);
+    request.put_text(3, "hash:net");
+    request.put_u8(4, 0);
+    request.put_u8(5, 2);
+    request.nest(7, |_| {});
+    let create = || Socket::open(NETFILTER)?.request(6 << 8 | 2, flag::CREATE | flag::EXCLUSIVE, &request);
+    router.run(create).expect("an ipset");
+}
+
+fn ipsets(router: &Router) -> Vec<String> {
+    let mut request = Payload::new(&[0; 4]);
+    request.put_u8(1, 7);
+    let answers = router.run(|| Socket::open(NETFILTER)?.dump(6 << 8 | 7, &request)).expect("a list");
+    let name = |payload: &[u8]| {
+        let mut attributes = mwan3::system::netlink::Attributes::new(&payload[4..]);
+        attributes.find(|attribute| attribute.kind == 2).map(|name| name.text())
+    };
+    answers.iter().filter_map(|answer| name(&answer.payload)).collect()
+}
+
+#[test]
+fn chains_and_ipsets_that_the_shell_package_left_go_at_a_start() {
+    let Some(lab) = lab() else { return };
+    let router = lab.router();
+    router.nft(CHAINS_OF_THE_SHELL_PACKAGE).expect("loaded");
+    create_ipset(router, "mwan3_connected_ipv4");
+    create_ipset(router, "blocked");
+    let found = succeed(router, "check -v").stdout;
+    assert!(found.contains("kernel: the shell package's 4 chains, 1 ipsets are here"), "{found}");
+    let changes = succeed(router, "plan --diff").stdout;
+    for change in [
+        "delete chain ip mangle mwan3_rules",
+        "delete chain ip6 mangle mwan3_hook",
+        "ipset destroy mwan3_con",
+    ] {
+        assert!(changes.contains(change), "no {change} in\n{changes}");
+    }
+    succeed(router, "start");
+    let ruleset = router.sh("nft list ruleset");
+    assert_eq!(ruleset.matches("mwan3_").count(), 1, "{ruleset}");
+    for kept in ["table ip mine {\n\tchain mwan3_hook", "jump mine", "chain mine", "iifname \"lo\""] {
+        assert!(ruleset.contains(kept), "no {kept} in\n{ruleset}");
+    }
+    assert_eq!(ipsets(router), ["blocked"]);
+    assert_settled(router);
+    let report = udp_flows(&lab, "1.1.1.1", 5001, 20);
+    assert_eq!(report.by("wanb"), 20, "{report}");
+}
+
+#[test]
+fn chains_of_the_older_iptables_are_told_with_the_command_that_removes_them() {
+    let Some(lab) = lab() else { return };
+    let router = lab.router();
+    if !router.try_sh("iptables-legacy -t mangle -N mwan3_hook").success() {
+        eprintln!("skipped: no iptables-legacy");
+        return;
+    }
+    create_ipset(router, "mwan3_connected_ipv4");
+    let found = router.mwan3(["check"]);
+    let command =
+        found.stdout.lines().find_map(|line| line.split_once("but this can: ")).expect("a command").1;
+    assert!(found.code == Some(1) && command.ends_with("-restore -T mangle"), "{found}");
+    let started = router.mwan3(["start"]);
+    assert!(started.success() && started.stderr.contains(command), "{started}");
+    assert_eq!(ipsets(router), ["mwan3_connected_ipv4"]);
+    router.sh(command);
+    succeed(router, "restart");
+    assert!(ipsets(router).is_empty());
+    assert_eq!(succeed(router, "check").code, Some(0));
 }
