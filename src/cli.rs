@@ -5,7 +5,7 @@
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($text)*);
+        crate::cli::note_written(writeln!(std::io::stdout(), $($text)*));
     }};
 }
 
@@ -31,6 +31,7 @@ mod tracker;
 mod use_uplink;
 
 use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 
@@ -87,7 +88,7 @@ Options:
 --once                   top: one picture, as plain text
 --sport <port>           explain: its source port
 --mark <mark>            explain: the mark somebody gave it before us
---no-track               start, restart, reload: leave no tracker running in the background
+--no-track               start, stop, restart, reload: somebody else, such as procd, runs the tracker
 --strict                 Exit with 2 for mistakes of usage, with 1 where a report finds trouble
 -v, --verbose            More detail
 
@@ -139,6 +140,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return 2;
     }
     match dispatch(&arguments) {
+        Ok(0) if WAS_LOST.load(Ordering::Relaxed) => {
+            complain!("mwan3: cannot write all of the output");
+            1
+        }
         Ok(code) => code,
         Err(error) => {
             // An error chain is one line: what we were doing, and why it failed.
@@ -146,6 +151,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             complain!("mwan3: {error:#}{advice}");
             1
         }
+    }
+}
+
+/// Whether something that was said could not be written, as on a full disk.
+static WAS_LOST: AtomicBool = AtomicBool::new(false);
+
+fn note_written(result: std::io::Result<()>) {
+    if result.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        WAS_LOST.store(true, Ordering::Relaxed);
     }
 }
 
@@ -165,12 +179,12 @@ fn suggestion(word: &str) -> String {
 fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
     match arguments.verb.as_str() {
         "start" => service::start(arguments),
-        "stop" => service::stop(),
+        "stop" => service::stop(arguments),
         "restart" => service::restart(arguments),
         "reload" => service::reload(arguments),
         "ifup" => service::ifup(arguments),
         "ifdown" => service::ifdown(arguments),
-        "hotplug" => service::hotplug(),
+        "hotplug" => service::hotplug(arguments),
         "interfaces" | "policies" | "connected" | "rules" | "status" => show::report(arguments),
         "internal" => show::internal(arguments),
         "use" => use_uplink::run(arguments),

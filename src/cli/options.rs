@@ -19,7 +19,7 @@ pub struct Arguments {
     pub is_verbose: bool,
     pub is_diff: bool,
     pub follows: bool,
-    /// start, restart, reload: somebody else runs the tracker, or nobody shall.
+    /// start, stop, restart, reload: somebody else runs the tracker, or nobody shall.
     pub without_tracker: bool,
     /// plan: a folder; explain: where the packet comes from.
     pub from: Option<PathBuf>,

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::config::{Config, Interface};
 use crate::plan::{Verdict, uplinks};
 use crate::reconcile::{Goal, Outcome, reconcile_in_turn, take_turn};
+use crate::system::background;
 use crate::system::files::{Directories, Lock, read_line};
 use crate::system::hooks::{self, Notice};
 use crate::system::settings::{self, Settings};
@@ -26,7 +27,13 @@ pub(super) fn start(arguments: &Arguments) -> Result<ExitCode> {
     Ok(code)
 }
 
-pub(super) fn stop() -> Result<ExitCode> {
+pub(super) fn stop(arguments: &Arguments) -> Result<ExitCode> {
+    // Behind procd's back it would start the tracker anew, and that the service.
+    if !arguments.without_tracker
+        && let Some(code) = background::call_service("stop").context("cannot stop the service")?
+    {
+        return Ok(u8::try_from(code).unwrap_or(1));
+    }
     let directories = Directories::from_environment();
     let online = who_is_online(&directories);
     // First, or it would repair what is taken away.
@@ -138,10 +145,15 @@ pub(super) fn ifdown(arguments: &Arguments) -> Result<ExitCode> {
     Ok(tell_failures(&outcome))
 }
 
-/// Called by /etc/hotplug.d/iface with netifd's environment.
-pub(super) fn hotplug() -> Result<ExitCode> {
+/// Called by /etc/hotplug.d/iface with netifd's environment, or the tracker's.
+pub(super) fn hotplug(arguments: &Arguments) -> Result<ExitCode> {
     let directories = Directories::from_environment();
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    if let Some("user") = arguments.words.first().map(String::as_str) {
+        let is_shutdown = variable("MWAN3_SHUTDOWN") == "1";
+        let [action, name, device] = ["ACTION", "INTERFACE", "DEVICE"].map(variable);
+        return run_user_script(&directories, &Notice::new(&action, &name, &device), is_shutdown);
+    }
     let (action, name) = (variable("ACTION"), variable("INTERFACE"));
     if !matches!(action.as_str(), "ifup" | "ifdown" | "ifupdate") || !directories.is_running() {
         return Ok(0);
@@ -160,6 +172,15 @@ pub(super) fn hotplug() -> Result<ExitCode> {
     }
     let (_, outcome) = catch_up(&directories)?;
     Ok(tell_failures(&outcome))
+}
+
+/// For every event of an enabled interface, while the service runs or takes leave.
+fn run_user_script(directories: &Directories, notice: &Notice, is_shutdown: bool) -> Result<ExitCode> {
+    let is_meant = |config: Config| config.interface(&notice.interface).is_some_and(|one| one.enabled);
+    if (is_shutdown || directories.is_running()) && is_meant(settings::load(directories)?.config) {
+        hooks::run_user_script(notice).context("cannot run the user script")?;
+    }
+    Ok(0)
 }
 
 /// Where procd runs the service it owns the tracker, and so does whoever says `--no-track`.

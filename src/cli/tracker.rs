@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::control::ask;
 use crate::system::background::{self, Ended};
@@ -37,8 +37,12 @@ pub(super) fn tell(directories: &Directories, request: &str) -> bool {
 
 /// Where procd runs the service it owns the tracker; elsewhere it is left behind in the background.
 pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<()> {
-    if tell(directories, request) || background::is_procd_here() {
+    if tell(directories, request) {
         return Ok(());
+    }
+    if background::is_procd_here() {
+        let code = background::call_service("start").context("cannot start the service")?;
+        return if code.unwrap_or(0) == 0 { Ok(()) } else { Err(anyhow!("the service did not start")) };
     }
     let mut child = background::start(&["track"]).context("cannot start the tracker")?;
     let until = since_boot() + STARTING_TIME;

@@ -1,4 +1,4 @@
-//! This program once more, in the background; and ending such a one.
+//! This program once more, in the background, by itself or by procd; and ending such a one.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,6 +7,7 @@ use std::path::{Path, absolute};
 use std::process::{Child, Command, Stdio};
 
 const PROCD: &str = "/sbin/procd";
+const INIT_SCRIPT: &str = "/etc/init.d/mwan3";
 /// These name paths, and the one in the background works in `/`.
 const PATHS: [&str; 6] = [
     "UCI_CONFIG_DIR",
@@ -19,6 +20,14 @@ const PATHS: [&str; 6] = [
 
 pub fn is_procd_here() -> bool {
     Path::new(PROCD).exists()
+}
+
+/// By OpenWrt's means: procd starts the tracker and keeps it alive. The exit code; none without such a service.
+pub fn call_service(verb: &str) -> io::Result<Option<i32>> {
+    if !is_procd_here() || !Path::new(INIT_SCRIPT).exists() {
+        return Ok(None);
+    }
+    Command::new(INIT_SCRIPT).arg(verb).status().map(|status| status.code())
 }
 
 /// In a session of its own: no terminal's end ends it, and nobody waits for its output.
@@ -36,8 +45,8 @@ pub fn start(arguments: &[&str]) -> io::Result<Child> {
     command.spawn()
 }
 
-/// A lock that our caller's shell holds by a descriptor must end with that shell, not with the tracker.
-fn keep_descriptors_here() {
+/// A lock that our caller's shell holds by a descriptor must end with that shell, not with what we start.
+pub fn keep_descriptors_here() {
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let numbers = open.filter_map(|entry| entry.file_name().to_str()?.parse::<libc::c_int>().ok());
     for fd in numbers.filter(|fd| *fd > 2).collect::<Vec<_>>() {

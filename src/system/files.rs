@@ -2,9 +2,10 @@
 //! the lock. Paths and formats are a contract (docs/marks-and-tables.md); everything is written atomically.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,9 +54,9 @@ impl Directories {
 
     /// A configuration and its overlays, in the order they apply. A missing overlay is an empty one.
     pub fn config_texts(&self, package: &str) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
-        let text = fs::read(self.config_file(package))?;
+        let text = read_file(&self.config_file(package))?;
         let overlays =
-            self.deltas.iter().filter_map(|directory| fs::read(directory.join(package)).ok()).collect();
+            self.deltas.iter().filter_map(|directory| read_file(&directory.join(package)).ok()).collect();
         Ok((text, overlays))
     }
 
@@ -213,6 +214,17 @@ impl Directories {
 #[derive(Debug)]
 pub struct Lock {
     _file: fs::File,
+}
+
+/// Of files only: a pipe or a device in the place of one would be read for ever.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 pub fn read_line(path: &Path) -> Option<String> {

@@ -2,12 +2,14 @@
 //! one at a time per interface, in their own process group, with a time limit; nobody waits for them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::background::keep_descriptors_here;
 use super::clock::since_boot;
 use super::poll::unblock_all_signals;
 
@@ -15,6 +17,8 @@ const HOTPLUG_CALL: &str = "/sbin/hotplug-call";
 const USER_SCRIPT: &str = "/etc/mwan3.user";
 const HOOK_FOLDER: &str = "/etc/mwan3/hooks.d";
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// netifd runs hotplug scripts one at a time, for all interfaces: ours must end before the tracker ends them all.
+const USER_SCRIPT_LIMIT: Duration = Duration::from_secs(50);
 /// A script that hangs must not let events pile up without bound; the newest matter most.
 const MOST_WAITING: usize = 32;
 
@@ -86,6 +90,27 @@ impl Hooks {
     pub fn is_idle(&self) -> bool {
         self.queues.is_empty()
     }
+
+    /// Waits for what runs, and then ends it: nobody would watch over its time any more.
+    pub fn end_within(&mut self, time_limit: Duration) {
+        for queue in self.queues.values_mut() {
+            queue.waiting.clear();
+        }
+        self.run_to_the_end(time_limit);
+    }
+
+    fn run_to_the_end(&mut self, time_limit: Duration) {
+        let end = since_boot().saturating_add(time_limit);
+        while !self.is_idle() && since_boot() < end {
+            std::thread::sleep(Duration::from_millis(5));
+            self.advance(since_boot());
+        }
+        for (child, _) in self.queues.values_mut().filter_map(|queue| queue.running.as_mut()) {
+            log::warn!("a script did not end within {} s and is stopped", time_limit.as_secs());
+            kill_group(child);
+            let _ = child.wait();
+        }
+    }
 }
 
 impl Queue {
@@ -103,7 +128,7 @@ impl Queue {
             self.running = None;
         }
         while let Some(mut command) = self.waiting.pop_front() {
-            match command.spawn() {
+            match command.process_group(0).spawn() {
                 Ok(child) => {
                     self.running = Some((child, now.saturating_add(TIME_LIMIT)));
                     return;
@@ -117,20 +142,37 @@ impl Queue {
 /// All of them to their end, one after the other for each interface: for commands that have nothing else to
 /// do. Who has not ended when the time is over is stopped.
 pub fn run_now(notices: &[Notice], time_limit: Duration) {
+    // A lock that our caller's shell holds by a descriptor must not live on in what a script leaves behind.
+    keep_descriptors_here();
     let mut hooks = Hooks::default();
-    let end = since_boot().saturating_add(time_limit);
     for notice in notices {
         hooks.tell(notice, since_boot());
     }
-    while !hooks.is_idle() && since_boot() < end {
-        std::thread::sleep(Duration::from_millis(5));
-        hooks.advance(since_boot());
+    hooks.run_to_the_end(time_limit);
+}
+
+/// Only /etc/mwan3.user, for the hotplug script that runs it. It stays in the caller's process group: who ends
+/// hotplug-call with all it started ends this, too.
+pub fn run_user_script(notice: &Notice) -> io::Result<()> {
+    let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
+    if !user.is_file() {
+        return Ok(());
     }
-    for (child, _) in hooks.queues.values_mut().filter_map(|queue| queue.running.as_mut()) {
-        log::warn!("a script did not end within {} s and is stopped", time_limit.as_secs());
-        kill_group(child);
-        let _ = child.wait();
+    make_executable(&user);
+    let mut child = prepared(&user, notice).spawn()?;
+    let end = since_boot().saturating_add(USER_SCRIPT_LIMIT);
+    while child.try_wait()?.is_none() {
+        if since_boot() >= end {
+            log::warn!(
+                "{} did not end within {} s and is stopped",
+                user.display(),
+                USER_SCRIPT_LIMIT.as_secs()
+            );
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
+    Ok(())
 }
 
 /// hotplug-call reaches every package's scripts, /etc/mwan3.user among them; without it we call ours.
@@ -174,8 +216,7 @@ fn prepared(script: &Path, notice: &Notice) -> Command {
     command
         .env_clear()
         .envs(notice.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .process_group(0);
+        .stdin(Stdio::null());
     // SAFETY: between fork and exec only async-signal-safe calls are made.
     unsafe { command.pre_exec(unblock_all_signals) };
     command

@@ -22,6 +22,9 @@ use crate::system::settings::{self, Settings};
 use super::alerts::Alerts;
 use super::{Counts, EVENTS_KEPT, RepairGuard, Tracker, Watch};
 
+/// For scripts that still run when the tracker ends; a stop waits longer than this for the tracker.
+const SCRIPTS_TIME: Duration = Duration::from_secs(2);
+
 impl Tracker {
     pub(super) fn new() -> Result<Tracker> {
         let directories = Directories::from_environment();
@@ -196,6 +199,7 @@ impl Tracker {
             );
         }
         let _ = std::fs::remove_file(self.directories.control_socket());
+        self.hooks.end_within(SCRIPTS_TIME);
     }
 }
 
