@@ -1,2 +1,2 @@
 # Scripts that source this file expect the functions of the other one.
-. "${IPKG_INSTROOT}/lib/mwan3/common.sh"
+. "${IPKG_INSTROOT:-}/lib/mwan3/common.sh"
