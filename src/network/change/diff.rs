@@ -101,6 +101,18 @@ fn is_of_shell_package(rule: &IpRule, mask: MarkMask) -> bool {
     matches!(rule.protocol, 0 | 3) && *rule == shape
 }
 
+/// Where a rule of the shell package leads all routes are copies that it made, and it left them behind, too.
+fn abandoned_tables(rules: &[IpRule], leftovers: Leftovers) -> BTreeSet<u32> {
+    let Leftovers::TakeOver(mask) = leftovers else { return BTreeSet::new() };
+    let tables =
+        rules.iter().filter(|rule| is_of_shell_package(rule, mask)).filter_map(|rule| match rule.action {
+            RuleAction::Lookup(table) => Some(table),
+            _ => None,
+        });
+    // A wide mask has room for numbers that mean default, main and local.
+    tables.filter(|table| !(253..=255).contains(table)).collect()
+}
+
 fn diff_routes(
     observed: &Observed<'_>,
     wanted: &[Route],
@@ -118,8 +130,16 @@ fn diff_routes(
     }
     // Main may be long, and none of its business is ours.
     let tables: BTreeSet<u32> = wanted.iter().map(|route| route.table).collect();
-    for route in observed.foreign_routes.iter().filter(|route| tables.contains(&route.table)) {
+    let abandoned = abandoned_tables(observed.rules, leftovers);
+    for route in observed.foreign_routes {
+        let is_abandoned = abandoned.contains(&route.table);
+        if !is_abandoned && !tables.contains(&route.table) {
+            continue;
+        }
         let route = route.canonical();
+        if is_abandoned {
+            places.entry(route.key()).or_default().is_abandoned = true;
+        }
         if let Some(place) = places.get_mut(&route.key()) {
             place.held.push(route);
         }

@@ -12,6 +12,8 @@ use super::{Conflict, Leftovers, RoutingChange, RoutingChanges};
 pub(super) struct Place {
     pub wanted: Vec<Route>,
     pub held: Vec<Route>,
+    /// Its whole table is a leftover: whose routes stand there does not matter.
+    pub is_abandoned: bool,
 }
 
 pub(super) fn as_ours(route: &Route) -> Route {
@@ -24,8 +26,9 @@ pub(super) fn has_gateway(route: &Route) -> bool {
 
 pub(super) fn diff_place(place: Place, leftovers: Leftovers, changes: &mut RoutingChanges) {
     let wanted = as_kernel_groups(place.wanted);
+    let takes_over = matches!(leftovers, Leftovers::TakeOver(_));
     let is_ours_to_take =
-        |route: &Route| matches!(leftovers, Leftovers::TakeOver(_)) && wanted.contains(&as_ours(route));
+        |route: &Route| place.is_abandoned || (takes_over && wanted.contains(&as_ours(route)));
     let foreign =
         place.held.iter().find(|route| route.protocol != OUR_PROTOCOL && !is_ours_to_take(route)).cloned();
     match (foreign, wanted.first().map(|route| route.family)) {
