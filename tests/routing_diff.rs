@@ -387,6 +387,25 @@ fn what_the_shell_package_left_is_told_by_its_shape() {
     assert!(kernel.diff(&[], &[], Leftovers::Keep).is_empty());
 }
 
+/// A rule of the shell package is the proof that the table it leads to was its own.
+#[test]
+fn routes_that_the_shell_package_left_go_with_the_rule_that_led_there() {
+    let theirs = [7, 8, 254].map(|table| Route { table, protocol: 4, ..route(Family::Ipv4, "10.9.0.0/16") });
+    let mark = MarkMask::default().spread(7);
+    let left = IpRule {
+        mark: Some((mark, MarkMask::default().bits())),
+        ..IpRule::new(Family::Ipv4, 2007, RuleAction::Lookup(7), 0)
+    };
+    let kernel = model(&[], &theirs);
+    let takes_over = Leftovers::TakeOver(MarkMask::default());
+    assert!(kernel.diff(&[], &[], takes_over).is_empty(), "without the rule there is no proof");
+    let kernel = Model { rules: vec![left.clone()], ..kernel };
+    assert!(kernel.diff(&[], &[], Leftovers::Keep).is_empty());
+    let changes = kernel.diff(&[], &[], takes_over);
+    let gone = [RoutingChange::DeleteRule(left), RoutingChange::DeleteRoute(theirs[0].clone())];
+    assert_eq!((changes.before, changes.after), (Vec::new(), gone.to_vec()));
+}
+
 /// Beside somebody else's route none can be replaced, and a deletion may fit what is to stay.
 #[test]
 fn a_deletion_beside_somebody_elses_route_never_hits_the_one_that_stays() {

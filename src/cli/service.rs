@@ -30,9 +30,9 @@ pub(super) fn start(arguments: &Arguments) -> Result<ExitCode> {
 pub(super) fn stop(arguments: &Arguments) -> Result<ExitCode> {
     // Behind procd's back it would start the tracker anew, and that the service.
     if !arguments.without_tracker
-        && let Some(code) = background::call_service("stop").context("cannot stop the service")?
+        && let Some(has_stopped) = background::call_service("stop").context("cannot stop the service")?
     {
-        return Ok(u8::try_from(code).unwrap_or(1));
+        return Ok(u8::from(!has_stopped));
     }
     let directories = Directories::from_environment();
     let online = who_is_online(&directories);

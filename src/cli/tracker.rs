@@ -41,8 +41,8 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
         return Ok(());
     }
     if background::is_procd_here() {
-        let code = background::call_service("start").context("cannot start the service")?;
-        return if code.unwrap_or(0) == 0 { Ok(()) } else { Err(anyhow!("the service did not start")) };
+        let has_started = background::call_service("start").context("cannot start the service")?;
+        return if has_started == Some(false) { Err(anyhow!("the service did not start")) } else { Ok(()) };
     }
     let mut child = background::start(&["track"]).context("cannot start the tracker")?;
     let until = since_boot() + STARTING_TIME;

@@ -22,12 +22,18 @@ pub fn is_procd_here() -> bool {
     Path::new(PROCD).exists()
 }
 
-/// By OpenWrt's means: procd starts the tracker and keeps it alive. The exit code; none without such a service.
-pub fn call_service(verb: &str) -> io::Result<Option<i32>> {
+/// By OpenWrt's means: procd starts the tracker and keeps it alive, or lets go of it. Whether that went well; `None`
+/// without such a service. What it has to say a command says itself.
+pub fn call_service(verb: &str) -> io::Result<Option<bool>> {
     if !is_procd_here() || !Path::new(INIT_SCRIPT).exists() {
         return Ok(None);
     }
-    Command::new(INIT_SCRIPT).arg(verb).status().map(|status| status.code())
+    let mut command = Command::new(INIT_SCRIPT);
+    command.arg(verb).stdin(Stdio::null()).stdout(Stdio::null());
+    if verb == "start" {
+        command.stderr(Stdio::null());
+    }
+    command.status().map(|status| Some(status.success()))
 }
 
 /// In a session of its own: no terminal's end ends it, and nobody waits for its output.

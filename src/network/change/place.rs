@@ -26,9 +26,12 @@ pub(super) fn has_gateway(route: &Route) -> bool {
 
 pub(super) fn diff_place(place: Place, leftovers: Leftovers, changes: &mut RoutingChanges) {
     let wanted = as_kernel_groups(place.wanted);
-    let takes_over = matches!(leftovers, Leftovers::TakeOver(_));
-    let is_ours_to_take =
-        |route: &Route| place.is_abandoned || (takes_over && wanted.contains(&as_ours(route)));
+    // Several of IPv6 could not be told apart while they are replaced; those stay a conflict.
+    let is_simple = wanted.first().is_none_or(|route| route.family == Family::Ipv4) || place.held.len() == 1;
+    let takes_all = place.is_abandoned && is_simple;
+    let is_ours_to_take = |route: &Route| {
+        takes_all || (matches!(leftovers, Leftovers::TakeOver(_)) && wanted.contains(&as_ours(route)))
+    };
     let foreign =
         place.held.iter().find(|route| route.protocol != OUR_PROTOCOL && !is_ours_to_take(route)).cloned();
     match (foreign, wanted.first().map(|route| route.family)) {
