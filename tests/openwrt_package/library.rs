@@ -44,6 +44,8 @@ fn scripts_that_source_the_library_learn_masks_numbers_and_states() {
         for name in wan wanb; do mwan3_get_mwan3track_status status $name; echo $status; done";
     assert_eq!(said(&root, states), "offline\nunknown\ndown\ndisabled\n");
     root.sh("/etc/init.d/mwan3 start");
-    root.await_that("wan is tracked", || said(&root, states).starts_with("online\nonline\nactive\n"));
+    let file = |name: &str| root.read(&format!("/var/run/mwan3track/wan/{name}"));
+    root.await_that("wan is tracked", || file("STATUS") == "online\n" && file("STARTED") == "1\n");
+    assert_eq!(said(&root, states), "online\nonline\nactive\ndisabled\n");
     assert_eq!(said(&root, masks), "0xaa 12 0xaa 0xa2 0xa8\n");
 }

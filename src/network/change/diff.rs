@@ -101,14 +101,14 @@ fn is_of_shell_package(rule: &IpRule, mask: MarkMask) -> bool {
     matches!(rule.protocol, 0 | 3) && *rule == shape
 }
 
-/// Where a rule of the shell package leads all routes are copies that it made, and it left them behind, too.
+/// Where the shell package's rule for a mark leads all routes are copies that it made, and left behind, too.
 fn abandoned_tables(rules: &[IpRule], leftovers: Leftovers) -> BTreeSet<u32> {
     let Leftovers::TakeOver(mask) = leftovers else { return BTreeSet::new() };
-    let tables =
-        rules.iter().filter(|rule| is_of_shell_package(rule, mask)).filter_map(|rule| match rule.action {
-            RuleAction::Lookup(table) => Some(table),
-            _ => None,
-        });
+    let is_proof = |rule: &&IpRule| rule.mark.is_some() && is_of_shell_package(rule, mask);
+    let tables = rules.iter().filter(is_proof).filter_map(|rule| match rule.action {
+        RuleAction::Lookup(table) => Some(table),
+        _ => None,
+    });
     // A wide mask has room for numbers that mean default, main and local.
     tables.filter(|table| !(253..=255).contains(table)).collect()
 }
