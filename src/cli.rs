@@ -24,6 +24,7 @@ mod import;
 mod inspect;
 mod notify;
 mod options;
+mod rpcd;
 mod service;
 mod show;
 mod top;
@@ -76,6 +77,7 @@ plan [--diff]            Show what would be in the kernel, or what would be chan
 import multiwans <file>  Show the configuration of another program as ours
 dump [<folder>]          Write a folder for a bug report, which is also a test case
 schema                   Show every option with type, default and range (JSON)
+metrics                  Show the state in Prometheus' text format
 help, --version          This text; the version
 
 Options:
@@ -88,13 +90,14 @@ Options:
 --once                   top: one picture, as plain text
 --sport <port>           explain: its source port
 --mark <mark>            explain: the mark somebody gave it before us
+--output <file>          metrics: write them there, never half
 --no-track               start, stop, restart, reload: somebody else, such as procd, runs the tracker
 --strict                 Exit with 2 for mistakes of usage, with 1 where a report finds trouble
 -v, --verbose            More detail
 
 Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
 
-const VERBS: [&str; 29] = [
+const VERBS: &[&str] = &[
     "start",
     "stop",
     "restart",
@@ -112,7 +115,9 @@ const VERBS: [&str; 29] = [
     "plan",
     "dump",
     "schema",
+    "metrics",
     "hotplug",
+    "rpcd",
     "help",
     "version",
     "track",
@@ -137,6 +142,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let takes_from = matches!(arguments.verb.as_str(), "plan" | "explain");
     if !takes_from && arguments.from.is_some() || arguments.verb != "plan" && arguments.is_diff {
         complain!("mwan3: --from and --diff belong to 'mwan3 plan'");
+        return 2;
+    }
+    if arguments.verb != "metrics" && arguments.output.is_some() {
+        complain!("mwan3: --output belongs to 'mwan3 metrics'");
         return 2;
     }
     match dispatch(&arguments) {
@@ -172,7 +181,7 @@ fn is_about_privileges(error: &anyhow::Error) -> bool {
 }
 
 fn suggestion(word: &str) -> String {
-    let closest = crate::config::options::closest_of(word, VERBS.into_iter());
+    let closest = crate::config::options::closest_of(word, VERBS.iter().copied());
     closest.map(|verb| format!(" (did you mean '{verb}'?)")).unwrap_or_default()
 }
 
@@ -185,8 +194,10 @@ fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
         "ifup" => service::ifup(arguments),
         "ifdown" => service::ifdown(arguments),
         "hotplug" => service::hotplug(arguments),
+        "rpcd" => rpcd::run(arguments),
         "interfaces" | "policies" | "connected" | "rules" | "status" => show::report(arguments),
         "internal" => show::internal(arguments),
+        "metrics" => show::metrics(arguments),
         "use" => use_uplink::run(arguments),
         "track" => crate::track::run().map(|()| 0),
         "events" => ask::events(arguments),

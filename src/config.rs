@@ -9,7 +9,7 @@ mod read;
 mod value;
 
 pub use check::check;
-pub use problem::{Problem, SectionName, Severity, exit_code};
+pub use problem::{Problem, SectionName, Severity, exit_code, problem_counts};
 pub use read::read;
 
 use crate::address::{AddressMatch, Family, PortRange};
@@ -34,6 +34,8 @@ pub struct Globals {
     pub lookup_tables: Vec<u32>,
     /// Keep `from` on the default routes copied to the uplinks' tables.
     pub source_routing: bool,
+    /// Where the tracker serves metrics.
+    pub metrics_listen: Option<std::net::SocketAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -209,6 +211,7 @@ impl Default for Globals {
             log_level: 5,
             lookup_tables: Vec::new(),
             source_routing: false,
+            metrics_listen: None,
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod probe_packet;
 pub mod reconcile;
 pub mod report;
+pub mod scrape;
 pub mod system;
 pub mod track;
 pub mod uci;

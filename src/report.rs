@@ -6,10 +6,12 @@ mod explain;
 mod interfaces;
 mod internal;
 mod json;
+mod metrics;
 mod policies;
 mod promises;
 mod rules;
 mod top;
+mod uplinks;
 
 use std::collections::BTreeMap;
 
@@ -23,10 +25,12 @@ pub use explain::{Flow, explain_json, explain_text, flow_text, flows_json, verdi
 pub use interfaces::{interface_states, interfaces_json, interfaces_text};
 pub use internal::{internal_json, internal_text};
 pub use json::Json;
-pub use policies::{last_resort_name, policies_json, policies_text};
+pub use metrics::metrics_text;
+pub use policies::{last_resort_name, members_json, policies_json, policies_text};
 pub use promises::{promises_text, seconds};
-pub use rules::{rules_json, rules_text};
+pub use rules::{rules_json, rules_page_json, rules_text};
 pub use top::{Picture, Row, Screen, age, sparkline, top_lines};
+pub use uplinks::{Traffic, uplinks_json};
 
 /// Everything a report may tell, at one moment.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,9 @@
 mod alerts;
 mod answers;
 mod drill;
+mod gauges;
 mod life;
+mod metrics;
 mod repair;
 mod switching;
 mod watch;
@@ -27,9 +29,12 @@ use crate::system::hooks::Hooks;
 use crate::system::monitor::{Heard, Monitor};
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::probe::{Interest, ProbeResult, Prober};
+use crate::system::ubus::Herald;
 
 use alerts::Alerts;
 use drill::Drill;
+use gauges::Finished;
+use metrics::Metrics;
 use repair::RepairGuard;
 use watch::{Finding, Watch};
 
@@ -46,26 +51,34 @@ const EVENTS_KEPT: usize = 256;
 pub struct Tracker {
     directories: Directories,
     config: Config,
+    /// In the file that the configuration was read from, how many of each severity.
+    problems: [(&'static str, usize); 3],
     watches: BTreeMap<String, Watch>,
     network: Network,
     prober: Prober,
     monitor: Monitor,
     signals: Signals,
     server: Server,
+    metrics: Metrics,
     hooks: Hooks,
     alerts: Alerts,
+    herald: Herald,
     events: EventRing,
     repairs: RepairGuard,
     next_look: Duration,
     /// How long the last one took.
     look_took: Duration,
     last_look: Duration,
+    started: Duration,
     /// Why the next look is due, for the log of repairs.
     undone: bool,
     /// What the last reconcile made: writes without another plan repair what somebody else changed.
     applied: Plan,
     counts: Counts,
     tests: Vec<PersonsTest>,
+    /// Of tests that nobody waits for, the newest last.
+    finished: Vec<Finished>,
+    last_test: u32,
     followers: BTreeMap<ClientId, u64>,
     drill: Option<Drill>,
     ends: Option<Ending>,
@@ -84,7 +97,9 @@ struct Counts {
 
 /// Somebody asked for probes right now.
 struct PersonsTest {
-    client: ClientId,
+    /// Who waits for the answer; without one it is kept under the id.
+    client: Option<ClientId>,
+    id: u32,
     interface: String,
     missing: BTreeSet<usize>,
     findings: BTreeMap<usize, ProbeResult>,
@@ -114,6 +129,7 @@ impl Tracker {
             self.monitor.descriptors().map(|fd| (fd, Until::Readable)).collect();
         watched.push((self.signals.raw_fd(), Until::Readable));
         watched.extend(self.server.interests());
+        watched.extend(self.metrics.door.iter().flat_map(|door| door.interests()));
         watched.extend(self.prober.interests().map(|(fd, interest)| match interest {
             Interest::Read => (fd, Until::Readable),
             Interest::Write => (fd, Until::Writable),
@@ -130,6 +146,8 @@ impl Tracker {
                 if let Some((client, request)) = self.server.handle_ready(fd, now) {
                     self.answer(client, &request)?;
                 }
+            } else if self.is_scrape(fd) {
+                self.hear_scraper(fd, now);
             } else {
                 self.prober.handle_ready(fd, now);
             }
@@ -149,6 +167,7 @@ impl Tracker {
             .chain(self.alerts_deadline())
             .chain(self.drill.as_ref().map(|drill| drill.until))
             .chain(self.server.deadline())
+            .chain(self.metrics.door.as_ref().and_then(|door| door.deadline()))
             .chain([self.next_look])
             .min()
             .unwrap_or(self.next_look)
@@ -163,6 +182,7 @@ impl Tracker {
         self.hooks.advance(now);
         self.advance_alerts(now);
         self.server.advance(now);
+        self.metrics.door.iter_mut().for_each(|door| door.advance(now));
         self.end_tests(now);
         self.watch_drill(now);
     }
@@ -257,6 +277,7 @@ impl Tracker {
         let now = since_boot();
         self.watches.values_mut().for_each(Watch::forget_written);
         (self.next_look, self.last_look) = (now + LEAST_OFTEN, now);
+        self.open_door();
         let outcome = self.reconcile();
         self.look_took = since_boot().saturating_sub(now);
         match outcome {

@@ -35,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("reconcile", &["config", "network", "nft", "plan", "system"]),
     ("control", &["system"]),
+    ("scrape", &["system"]),
     (
         "track",
         &[
@@ -47,6 +48,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "network",
             "plan",
             "reconcile",
+            "report",
+            "scrape",
             "system",
         ],
     ),
@@ -73,7 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Modules above the line act; everything else only computes.
-const SHELL: [&str; 5] = ["system", "reconcile", "control", "track", "cli"];
+const SHELL: [&str; 6] = ["system", "reconcile", "control", "scrape", "track", "cli"];
 
 const EFFECTS: [&str; 12] = [
     "std::fs",

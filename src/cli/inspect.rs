@@ -29,14 +29,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     let network = host::observe(&directories, &settings.config).map(|host| host.network);
-    let mut problems = settings.problems;
-    problems.extend(config::check(
-        &settings.config,
-        &settings.package,
-        &settings.file,
-        network.as_ref().ok(),
-    ));
-    problems.extend(problems_of_leftovers(&leftovers::find()));
+    let problems = all_problems(&settings, network.as_ref().ok());
     if arguments.is_json {
         say!("{}", serde_json::to_string(&problems)?);
     } else {
@@ -64,6 +57,14 @@ fn problems_of_leftovers(found: &Leftovers) -> Vec<Problem> {
         );
         Problem::of_kernel(Severity::Warning, text)
     }));
+    problems
+}
+
+/// What is wrong with the file, what does not fit the network, and what others left in the kernel.
+pub(super) fn all_problems(settings: &Settings, network: Option<&Network>) -> Vec<Problem> {
+    let mut problems = settings.problems.clone();
+    problems.extend(config::check(&settings.config, &settings.package, &settings.file, network));
+    problems.extend(problems_of_leftovers(&leftovers::find()));
     problems
 }
 

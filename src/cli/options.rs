@@ -33,6 +33,7 @@ pub struct Arguments {
     pub mark: Option<String>,
     pub seconds: Option<u32>,
     pub interval: Option<u32>,
+    pub output: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -54,6 +55,7 @@ impl Arguments {
                 Long("mark") => parsed.mark = Some(parser.value()?.string()?),
                 Long("seconds") => parsed.seconds = Some(parser.value()?.parse()?),
                 Long("interval") => parsed.interval = Some(parser.value()?.parse()?),
+                Long("output") => parsed.output = Some(parser.value()?.into()),
                 Short('v') | Long("verbose") => parsed.is_verbose = true,
                 Short('V') | Long("version") => parsed.verb = "version".to_owned(),
                 Short('h') | Long("help") => parsed.verb = "help".to_owned(),

@@ -2,20 +2,28 @@
 
 use anyhow::{Context, Result};
 
+use std::time::Duration;
+
 use crate::address::Family;
+use crate::config::problem_counts;
+use crate::control::ask;
 use crate::network::change::{Leftovers, Observed, Wanted, diff};
 use crate::nft;
 use crate::plan::plan;
 use crate::report::{
     Json, Snapshot, connected_json, connected_text, interfaces_json, interfaces_text, internal_json,
-    internal_text, policies_json, policies_text, rules_json, rules_text, status_json, status_text,
+    internal_text, metrics_text, policies_json, policies_text, rules_json, rules_text, status_json,
+    status_text,
 };
-use crate::system::files::{Directories, uptime_s};
+use crate::system::files::{Directories, uptime_s, write_atomically};
 use crate::system::netlink::NetlinkError;
 use crate::system::{host, settings, tracks};
 
 use super::ExitCode;
 use super::options::Arguments;
+
+/// A tracker that hangs costs its own metrics only.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn report(arguments: &Arguments) -> Result<ExitCode> {
     let snapshot = snapshot()?;
@@ -37,6 +45,15 @@ pub(super) fn tell_drift(arguments: &Arguments, snapshot: &Snapshot) -> ExitCode
     if !snapshot.ruleset.exists {
         return u8::from(arguments.is_strict);
     }
+    let has_drifted = drift(snapshot) > 0;
+    if has_drifted {
+        complain!("mwan3: the kernel differs from this: see 'mwan3 plan --diff', mend with 'mwan3 reload'");
+    }
+    u8::from(arguments.is_strict && has_drifted)
+}
+
+/// In how many places the kernel holds something else than it should.
+pub(super) fn drift(snapshot: &Snapshot) -> usize {
     let wanted = plan(&snapshot.config, &snapshot.network, &snapshot.health);
     let routing = diff(
         Observed {
@@ -47,12 +64,8 @@ pub(super) fn tell_drift(arguments: &Arguments, snapshot: &Snapshot) -> ExitCode
         Wanted { rules: &wanted.rules, routes: &wanted.routes },
         Leftovers::Keep,
     );
-    let has_drifted =
-        !routing.is_empty() || !nft::diff(&snapshot.ruleset, wanted.ruleset.as_ref()).is_empty();
-    if has_drifted {
-        complain!("mwan3: the kernel differs from this: see 'mwan3 plan --diff', mend with 'mwan3 reload'");
-    }
-    u8::from(arguments.is_strict && has_drifted)
+    let table = nft::diff(&snapshot.ruleset, wanted.ruleset.as_ref());
+    routing.before.len() + table.len() + routing.after.len()
 }
 
 pub(super) fn internal(arguments: &Arguments) -> Result<ExitCode> {
@@ -64,6 +77,23 @@ pub(super) fn internal(arguments: &Arguments) -> Result<ExitCode> {
     let addresses = crate::system::route::listing::address_listing(family).unwrap_or_default();
     let text = internal_text(&snapshot, family, &settings::release(), &addresses);
     print_as(arguments, &text, &internal_json(&snapshot).into());
+    Ok(0)
+}
+
+/// For a scraper of text files: what it reads is never half a page.
+pub(super) fn metrics(arguments: &Arguments) -> Result<ExitCode> {
+    let directories = Directories::from_environment();
+    let problems = settings::load(&directories).map(|settings| settings.problems).unwrap_or_default();
+    let asked = ask(&directories.control_socket(), "gauges", PATIENCE);
+    let text =
+        metrics_text(&snapshot()?, &asked.ok().flatten().unwrap_or_default(), &problem_counts(&problems));
+    match &arguments.output {
+        Some(path) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            write_atomically(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        None => print_as(arguments, &text, &Json::Plain(text.as_str().into())),
+    }
     Ok(0)
 }
 

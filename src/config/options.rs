@@ -60,6 +60,8 @@ pub enum ValueType {
     /// An IP address or host name.
     Host,
     IpAddress,
+    /// Where something listens: `127.0.0.1:9101`, `[::1]:9101`.
+    AddressAndPort,
     /// Addresses with prefix lengths or masks, separated by commas.
     Addresses,
     /// Ports and ranges (`1024-2048` or `1024:2048`), separated by commas.
@@ -128,6 +130,8 @@ pub const TABLE: &[OptionSpec] = &[
         "More routing tables (besides main) whose networks are reached directly, never through a policy, and whose routes the tables of the interfaces get.").list(),
     spec(Globals, "source_routing", Bool, Value("0"),
         "Keep the source (`from`) of IPv6 default routes in the tables of the interfaces. Without it an interface also carries packets from addresses of other uplinks.").not_in_luci(),
+    spec(Globals, "metrics_listen", ValueType::AddressAndPort, NoDefault,
+        "Serve metrics for Prometheus by HTTP on this address and port, such as `127.0.0.1:9101` or `[::1]:9101`. Whoever reaches it can read them.").not_in_luci(),
 
     spec(Interface, "enabled", Bool, Value("0"), "Use this interface. A disabled one keeps its number, so that marks and tables of the others stay."),
     spec(Interface, "family", Choice { choices: &["ipv4", "ipv6"] }, Value("ipv4"),

@@ -50,6 +50,14 @@ pub fn exit_code(problems: &[Problem]) -> u8 {
     }
 }
 
+/// How many of each severity, by name, the worst first.
+pub fn problem_counts(problems: &[Problem]) -> [(&'static str, usize); 3] {
+    let named = [("error", Severity::Error), ("warning", Severity::Warning), ("note", Severity::Note)];
+    named.map(|(name, severity)| {
+        (name, problems.iter().filter(|problem| problem.severity == severity).count())
+    })
+}
+
 impl Problem {
     pub fn of_section(severity: Severity, file: &str, section: &Section, text: impl Into<String>) -> Problem {
         Problem {

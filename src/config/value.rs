@@ -1,6 +1,6 @@
 //! From the text of one option to its value. An error is the reason, as the end of a sentence about the text.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::address::{AddressMatch, Family, PortRange, Prefix, address_bits};
 use crate::mark::MarkMask;
@@ -118,6 +118,13 @@ pub(super) fn host(text: &str) -> Parsed<String> {
 
 pub(super) fn ip_address(text: &str) -> Parsed<IpAddr> {
     text.parse().map_err(|_| "not an IP address".to_owned())
+}
+
+pub(super) fn address_and_port(text: &str) -> Parsed<SocketAddr> {
+    let found: Option<SocketAddr> = text.parse().ok();
+    found
+        .filter(|address| address.port() != 0)
+        .ok_or_else(|| "not an address and a port, as in 127.0.0.1:9101 or [::1]:9101".to_owned())
 }
 
 /// What Linux takes as the name of a device.

@@ -1,6 +1,6 @@
 //! The state of each uplink: what its tracker says, and whether the kernel holds what it needs.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::config::Interface;
 use crate::plan::from_chain;
@@ -10,8 +10,7 @@ use super::{Json, Snapshot, Track};
 pub fn interfaces_text(snapshot: &Snapshot) -> String {
     let mut text = "Interface status:\n".to_owned();
     for interface in &snapshot.config.interfaces {
-        let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
-        let view = View { snapshot, interface, track };
+        let view = View::of(snapshot, interface);
         text.push_str(&format!(
             " interface {} is {} and tracking is {}{}\n",
             interface.name,
@@ -44,22 +43,24 @@ pub fn interfaces_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
         .interfaces
         .iter()
         .filter(|interface| only.is_none_or(|name| name == interface.name))
-        .map(|interface| {
-            let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
-            (interface.name.clone(), View { snapshot, interface, track }.json().into())
-        });
+        .map(|interface| (interface.name.clone(), View::of(snapshot, interface).json()));
     Json::Object(interfaces.collect())
 }
 
-struct View<'a> {
+pub(super) struct View<'a> {
     snapshot: &'a Snapshot,
     interface: &'a Interface,
     track: Track,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    pub fn of(snapshot: &'a Snapshot, interface: &'a Interface) -> View<'a> {
+        let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
+        View { snapshot, interface, track }
+    }
+
     /// An interface without targets has no tracker to say so: it is online while it is up.
-    fn status(&self) -> &str {
+    pub fn status(&self) -> &str {
         match &self.track.status {
             Some(status) => status,
             None if self.is_untracked() && self.interface.enabled && self.is_usable() => "online",
@@ -67,7 +68,7 @@ impl View<'_> {
         }
     }
 
-    fn tracking(&self) -> &'static str {
+    pub fn tracking(&self) -> &'static str {
         if self.is_untracked() {
             return "disabled";
         }
@@ -100,14 +101,14 @@ impl View<'_> {
         }
     }
 
-    fn online_s(&self) -> u64 {
+    pub fn online_s(&self) -> u64 {
         match self.track.online_since_s {
             0 if self.is_untracked() && self.status() == "online" => self.uptime_s(),
             since => self.since(since),
         }
     }
 
-    fn since(&self, moment_s: u64) -> u64 {
+    pub fn since(&self, moment_s: u64) -> u64 {
         if moment_s == 0 { 0 } else { self.snapshot.uptime_s.saturating_sub(moment_s) }
     }
 
@@ -141,40 +142,46 @@ impl View<'_> {
             + lacks(has_default, 16)
     }
 
-    fn json(&self) -> Value {
+    /// The members stand in the shell package's order.
+    fn json(&self) -> Json {
         let track = &self.track;
-        let targets: Vec<Value> = self
+        let targets: Vec<Json> = self
             .interface
             .tracking
             .targets
             .iter()
             .map(|target| {
                 let seen = track.targets.get(target).cloned().unwrap_or_default();
-                json!({
-                    "ip": target,
-                    "status": seen.status.unwrap_or_else(|| "unknown".to_owned()),
-                    "latency": seen.latency_ms,
-                    "packetloss": seen.loss_percent,
-                })
+                let status = seen.status.as_deref().unwrap_or("unknown");
+                Json::object([
+                    ("ip", plain(target.as_str())),
+                    ("status", plain(status)),
+                    ("latency", plain(seen.latency_ms)),
+                    ("packetloss", plain(seen.loss_percent)),
+                ])
             })
             .collect();
         let is_up = self.snapshot.network.interfaces.get(&self.interface.name).is_some_and(|found| found.up);
-        json!({
-            "age": self.since(track.time_s),
-            "online": self.online_s(),
-            "offline": self.since(track.offline_since_s),
-            "uptime": self.uptime_s(),
-            "score": track.score,
-            "lost": track.lost,
-            "turn": track.turn,
-            "status": self.status(),
-            "enabled": self.interface.enabled,
-            "running": self.tracking() == "active",
-            "tracking": self.tracking(),
-            "up": is_up,
-            "track_ip": targets,
-        })
+        Json::object([
+            ("age", plain(self.since(track.time_s))),
+            ("online", plain(self.online_s())),
+            ("offline", plain(self.since(track.offline_since_s))),
+            ("uptime", plain(self.uptime_s())),
+            ("score", plain(track.score)),
+            ("lost", plain(track.lost)),
+            ("turn", plain(track.turn)),
+            ("status", plain(self.status())),
+            ("enabled", plain(self.interface.enabled)),
+            ("running", plain(self.tracking() == "active")),
+            ("tracking", plain(self.tracking())),
+            ("up", plain(is_up)),
+            ("track_ip", Json::Array(targets)),
+        ])
     }
+}
+
+fn plain(value: impl Into<Value>) -> Json {
+    Json::Plain(value.into())
 }
 
 /// Hours without bound, two digits each.

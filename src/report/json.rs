@@ -9,6 +9,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Object(Vec<(String, Json)>),
+    Array(Vec<Json>),
     Plain(Value),
 }
 
@@ -24,8 +25,24 @@ impl Serialize for Json {
             Json::Object(members) => {
                 serializer.collect_map(members.iter().map(|(name, value)| (name, value)))
             }
+            Json::Array(items) => serializer.collect_seq(items),
             Json::Plain(value) => value.serialize(serializer),
         }
+    }
+}
+
+impl Json {
+    pub fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+        Json::Object(members.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
+    /// A member that is a plain value.
+    pub fn get(&self, member: &str) -> Option<&Value> {
+        let Json::Object(members) = self else { return None };
+        members.iter().find(|(name, _)| name == member).and_then(|(_, value)| match value {
+            Json::Plain(value) => Some(value),
+            Json::Object(_) | Json::Array(_) => None,
+        })
     }
 }
 

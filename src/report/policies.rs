@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::address::Family;
-use crate::config::{LastResort, Policy};
+use crate::config::{LastResort, Member, Policy};
 use crate::plan::{Choice, choose, percentages, policy_chain, uplinks};
 
 use super::Snapshot;
@@ -30,11 +30,13 @@ pub fn policies_text(snapshot: &Snapshot) -> String {
     text
 }
 
-/// A policy that is down to its last resort has no members: an empty list, as ubus clients know it.
+/// A policy that is down to its last resort has no members: an empty list, as ubus clients know it. One that
+/// never has any in a family is left out there.
 pub fn policies_json(snapshot: &Snapshot) -> Value {
     let of_family = |family: Family| -> Value {
         let policies: Map<String, Value> = current(snapshot, family)
             .into_iter()
+            .filter(|(policy, _)| !members(snapshot, policy, family).is_empty())
             .map(|(policy, choice)| {
                 let members = shares(&choice)
                     .into_iter()
@@ -46,6 +48,71 @@ pub fn policies_json(snapshot: &Snapshot) -> Value {
         Value::Object(policies)
     };
     json!({ "ipv4": of_family(Family::Ipv4), "ipv6": of_family(Family::Ipv6) })
+}
+
+/// Each policy in each family it has members in: every member with its share when all uplinks work, and now.
+/// In permille.
+pub fn members_json(snapshot: &Snapshot, only: Option<&str>) -> Value {
+    let uplinks = uplinks(&snapshot.config, &snapshot.network, &snapshot.health);
+    let usable: Vec<&str> = uplinks
+        .iter()
+        .filter(|uplink| uplink.usable && snapshot.ruleset.exists)
+        .map(|uplink| &*uplink.interface.name)
+        .collect();
+    let enabled: Vec<&str> = uplinks.iter().map(|uplink| &*uplink.interface.name).collect();
+    let mut found = Vec::new();
+    for policy in snapshot.config.policies.iter().filter(|one| only.is_none_or(|only| only == one.name)) {
+        for family in Family::BOTH {
+            let members = members(snapshot, policy, family);
+            if members.is_empty() {
+                continue;
+            }
+            let (target, actual) = (permilles(&members, &enabled), permilles(&members, &usable));
+            let told = members.iter().zip(target.iter().zip(&actual)).map(|(member, (target, actual))| {
+                let role = match usable.contains(&&*member.interface) {
+                    true if *actual > 0 => "active",
+                    true => "standby",
+                    false => "down",
+                };
+                json!({
+                    "member": member.name,
+                    "interface": member.interface,
+                    "metric": member.metric,
+                    "weight": member.weight,
+                    "target": target,
+                    "actual": actual,
+                    "role": role,
+                })
+            });
+            found.push(json!({
+                "name": policy.name,
+                "family": family,
+                "last_resort": last_resort_name(policy.last_resort),
+                "members": told.collect::<Vec<Value>>(),
+            }));
+        }
+    }
+    Value::Array(found)
+}
+
+fn members<'a>(snapshot: &Snapshot, policy: &'a Policy, family: Family) -> Vec<&'a Member> {
+    let is_of = |name: &str| snapshot.config.interface(name).is_some_and(|one| one.family == family);
+    policy.members.iter().filter(|member| is_of(&member.interface)).collect()
+}
+
+/// The shares of the lowest metric among those that carry traffic; the others have none. A weight so small
+/// that it rounds to nothing counts as one.
+fn permilles(members: &[&Member], carrying: &[&str]) -> Vec<u64> {
+    let carries = |member: &Member| carrying.contains(&&*member.interface);
+    let tier = members.iter().filter(|member| carries(member)).map(|member| member.metric).min();
+    let is_used = |member: &Member| carries(member) && Some(member.metric) == tier;
+    let total: u64 =
+        members.iter().filter(|member| is_used(member)).map(|member| u64::from(member.weight)).sum();
+    let share = |member: &Member| match is_used(member) {
+        true => (u64::from(member.weight) * 1000).checked_div(total).unwrap_or(0).max(1),
+        false => 0,
+    };
+    members.iter().map(|member| share(member)).collect()
 }
 
 fn families(snapshot: &Snapshot) -> impl Iterator<Item = Family> {

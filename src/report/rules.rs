@@ -31,40 +31,66 @@ pub fn rules_text(snapshot: &Snapshot, is_verbose: bool) -> String {
 }
 
 pub fn rules_json(snapshot: &Snapshot) -> Value {
-    let rules: Vec<Value> = snapshot
-        .config
-        .rules
-        .iter()
-        .map(|rule| {
-            let counted = |family: Family| {
-                counter(snapshot, rule, family).map(|(packets, bytes)| json!({ "packets": packets, "bytes": bytes }))
-            };
-            let texts = |addresses: &[AddressMatch]| -> Vec<String> { addresses.iter().map(ToString::to_string).collect() };
-            let ports = |ranges: &[PortRange]| -> Vec<String> { ranges.iter().map(ToString::to_string).collect() };
-            json!({
-                "name": rule.name,
-                "families": rule.families,
-                "proto": protocol_text(rule.protocol, Family::Ipv4),
-                "src_ip": texts(&rule.sources),
-                "dest_ip": texts(&rule.destinations),
-                "src_port": ports(&rule.source_ports),
-                "dest_port": ports(&rule.destination_ports),
-                "src_iface": rule.source_interface,
-                "ipset": rule.ipset.as_ref().map(|set| format!("{}{}", if set.negated { "!" } else { "" }, set.name)),
-                "sticky": rule.sticky_s.is_some(),
-                "timeout": rule.sticky_s,
-                "logging": rule.log,
-                "use_policy": target_name(&rule.target),
-                "ipv4": counted(Family::Ipv4),
-                "ipv6": counted(Family::Ipv6),
-            })
-        })
-        .collect();
-    Value::Array(rules)
+    Value::Array(snapshot.config.rules.iter().map(|rule| rule_json(snapshot, rule)).collect())
+}
+
+fn rule_json(snapshot: &Snapshot, rule: &Rule) -> Value {
+    let counted = |family: Family| {
+        counter(snapshot, rule, family).map(|(packets, bytes)| json!({ "packets": packets, "bytes": bytes }))
+    };
+    let texts =
+        |addresses: &[AddressMatch]| -> Vec<String> { addresses.iter().map(ToString::to_string).collect() };
+    let ports = |ranges: &[PortRange]| -> Vec<String> { ranges.iter().map(ToString::to_string).collect() };
+    json!({
+        "name": rule.name,
+        "families": rule.families,
+        "proto": protocol_text(rule.protocol, Family::Ipv4),
+        "src_ip": texts(&rule.sources),
+        "dest_ip": texts(&rule.destinations),
+        "src_port": ports(&rule.source_ports),
+        "dest_port": ports(&rule.destination_ports),
+        "src_iface": rule.source_interface,
+        "ipset": rule.ipset.as_ref().map(|set| format!("{}{}", if set.negated { "!" } else { "" }, set.name)),
+        "sticky": rule.sticky_s.is_some(),
+        "timeout": rule.sticky_s,
+        "logging": rule.log,
+        "use_policy": target_name(&rule.target),
+        "ipv4": counted(Family::Ipv4),
+        "ipv6": counted(Family::Ipv6),
+    })
+}
+
+/// Some of the rules, without what they do not say. `is_brief`: name and counters only.
+pub fn rules_page_json(snapshot: &Snapshot, offset: usize, limit: usize, is_brief: bool) -> Value {
+    let rules = snapshot.config.rules.iter().skip(offset).take(limit);
+    if is_brief {
+        let counted = rules.map(|rule| {
+            let counts = Family::BOTH.map(|family| counter(snapshot, rule, family).unwrap_or_default());
+            let (packets, bytes) = counts
+                .iter()
+                .fold((0_u64, 0_u64), |sum, one| (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1)));
+            json!({ "name": rule.name, "packets": packets, "bytes": bytes })
+        });
+        return Value::Array(counted.collect());
+    }
+    Value::Array(rules.map(|rule| without_silence(rule_json(snapshot, rule))).collect())
+}
+
+/// Readers take what is missing for what is empty.
+fn without_silence(mut rule: Value) -> Value {
+    if let Some(members) = rule.as_object_mut() {
+        let is_silent =
+            |value: &Value| value.is_null() || *value == false || value.as_array().is_some_and(Vec::is_empty);
+        members.retain(|name, value| match name.as_str() {
+            "families" => value.as_array().is_some_and(|families| families.len() == 1),
+            _ => !is_silent(value),
+        });
+    }
+    rule
 }
 
 /// `None` while the kernel does not hold the rule.
-fn counter(snapshot: &Snapshot, rule: &Rule, family: Family) -> Option<(u64, u64)> {
+pub(super) fn counter(snapshot: &Snapshot, rule: &Rule, family: Family) -> Option<(u64, u64)> {
     let chain = snapshot.ruleset.chains.get(&counter_chain(&rule.name, family))?;
     chain.rules.iter().find_map(|rule| rule.counter)
 }

@@ -12,6 +12,7 @@ use crate::network::plain::{Named, logical_interfaces};
 use crate::network::{IpRule, LogicalInterface, Network, OUR_PROTOCOL, Route};
 use crate::nft;
 use crate::plan::TABLE;
+use crate::report::Traffic;
 use crate::uci;
 
 use super::files::Directories;
@@ -55,6 +56,18 @@ pub fn observe_kernel() -> Result<Host> {
 /// Our nftables table. Needs privileges, unlike the rest.
 pub fn observe_ruleset() -> Result<nft::Observed, NetlinkError> {
     nftables::observe(TABLE)
+}
+
+/// What each device has carried.
+pub fn traffic() -> Vec<Traffic> {
+    let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let line = |line: &str| {
+        let (device, numbers) = line.split_once(':')?;
+        let mut numbers = numbers.split_whitespace().map(|number| number.parse::<u64>().unwrap_or(0));
+        let (received, sent) = (numbers.next()?, numbers.nth(7)?);
+        Some(Traffic { device: device.trim().to_owned(), received, sent })
+    };
+    text.lines().filter_map(line).collect()
 }
 
 /// Only what rules name is read: the firewall may hold sets of a hundred thousand addresses.

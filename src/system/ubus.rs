@@ -1,8 +1,9 @@
-//! A client of ubusd, OpenWrt's message bus: calls of methods and sent events, each within one overall
-//! timeout. A lost connection costs the call it was lost in; the next one connects anew.
+//! A client of ubusd, OpenWrt's message bus: calls of methods, each within one overall timeout, and events. A
+//! lost connection costs the call it was lost in; the next one connects anew.
 
 pub mod blob;
 mod connection;
+mod herald;
 
 use std::env;
 use std::fmt;
@@ -10,10 +11,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use blob::BlobError;
 use connection::Connection;
+
+pub use herald::Herald;
 
 /// ubusd keeps its socket in the second place before OpenWrt 21.02.
 const SOCKETS: [&str; 2] = ["/var/run/ubus/ubus.sock", "/var/run/ubus.sock"];
@@ -31,12 +34,7 @@ pub struct Bus {
 impl Bus {
     /// The host's ubusd, or the one whose socket `MWAN3_UBUS_SOCKET` names.
     pub fn connect() -> Result<Bus, UbusError> {
-        let named = env::var_os(SOCKET_VARIABLE).map(PathBuf::from);
-        let socket = named.unwrap_or_else(|| {
-            let found = SOCKETS.iter().find(|path| Path::new(path).exists());
-            PathBuf::from(found.unwrap_or(&SOCKETS[0]))
-        });
-        Bus::connect_to(&socket, TIMEOUT)
+        Bus::connect_to(&socket_path(), TIMEOUT)
     }
 
     /// The timeout holds for each call as a whole.
@@ -56,16 +54,6 @@ impl Bus {
         .map_err(|failure| UbusError { asked: format!("ubus call {object} {method}"), failure })
     }
 
-    /// To everyone who listens for events of this name. The data is a table, or null for none.
-    pub fn send_event(&mut self, id: &str, data: &Value) -> Result<(), UbusError> {
-        // ubusd insists on a table.
-        let no_data = json!({});
-        let arguments = json!({ "id": id, "data": if data.is_null() { &no_data } else { data } });
-        self.talk(|connection| connection.invoke(EVENT_OBJECT, "send", &arguments))
-            .map_err(|failure| UbusError { asked: format!("ubus send {id}"), failure })?;
-        Ok(())
-    }
-
     fn talk<T>(
         &mut self,
         conversation: impl FnOnce(&mut Connection) -> Result<T, Failure>,
@@ -83,6 +71,14 @@ impl Bus {
         }
         outcome
     }
+}
+
+fn socket_path() -> PathBuf {
+    let named = env::var_os(SOCKET_VARIABLE).map(PathBuf::from);
+    named.unwrap_or_else(|| {
+        let found = SOCKETS.iter().find(|path| Path::new(path).exists());
+        PathBuf::from(found.unwrap_or(&SOCKETS[0]))
+    })
 }
 
 /// What was asked of the bus, and why there is no answer.

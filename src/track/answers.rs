@@ -21,12 +21,19 @@ impl Tracker {
         let words: Vec<&str> = request.split_whitespace().collect();
         let answer = match words[..] {
             ["events", after] => self.events_after(after.parse().unwrap_or(0)),
+            ["gauges"] => self.gauges(),
+            ["samples", since, limit] => self.samples(number(since), number(limit) as usize, None),
+            ["samples", since, limit, name] => {
+                self.samples(number(since), number(limit) as usize, Some(name))
+            }
+            ["begin_test", name] => self.begin_test(name),
+            ["test_result", id] => self.test_result(id.parse().unwrap_or(0)),
             ["follow", after] => {
                 self.followers.insert(client, after.parse().unwrap_or(0));
                 return Ok(());
             }
             ["history", name] => self.history(name),
-            ["test", name] => match self.start_test(client, name) {
+            ["test", name] => match self.start_test(Some(client), 0, name) {
                 Some(refusal) => refusal,
                 None => return Ok(()),
             },
@@ -119,7 +126,7 @@ impl Tracker {
     }
 
     /// The answer comes when all targets have answered or had their time; a refusal comes at once.
-    fn start_test(&mut self, client: ClientId, name: &str) -> Option<Value> {
+    pub(super) fn start_test(&mut self, client: Option<ClientId>, id: u32, name: &str) -> Option<Value> {
         let Some(watch) = self.watches.get_mut(name) else { return Some(no_such(name)) };
         let now = since_boot();
         let tracking = watch.link.interface().tracking.clone();
@@ -130,6 +137,7 @@ impl Tracker {
         let until = now + Duration::from_millis(u64::from(tracking.timeout_ms)) + TEST_MARGIN;
         self.tests.push(PersonsTest {
             client,
+            id,
             interface: name.to_owned(),
             missing,
             findings: BTreeMap::new(),
@@ -145,7 +153,10 @@ impl Tracker {
         self.tests = open;
         for test in over {
             let answer = self.verdict(&test);
-            self.server.answer(test.client, &answer, now);
+            match test.client {
+                Some(client) => self.server.answer(client, &answer, now),
+                None => self.keep_result(test.id, answer),
+            }
         }
     }
 
@@ -235,6 +246,10 @@ fn event_json(event: &RecordedEvent, now: Duration) -> Value {
     })
 }
 
-fn no_such(name: &str) -> Value {
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or(0)
+}
+
+pub(super) fn no_such(name: &str) -> Value {
     json!({ "error": format!("{name} is not an enabled interface") })
 }

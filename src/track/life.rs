@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{Config, Interface};
+use crate::config::{Config, Interface, problem_counts};
 use crate::control::Server;
 use crate::health::{Adopted, Event, EventRing};
 use crate::network::Network;
@@ -18,9 +18,10 @@ use crate::system::monitor::Monitor;
 use crate::system::poll::Signals;
 use crate::system::probe::Prober;
 use crate::system::settings::{self, Settings};
+use crate::system::ubus::Herald;
 
 use super::alerts::Alerts;
-use super::{Counts, EVENTS_KEPT, RepairGuard, Tracker, Watch};
+use super::{Counts, EVENTS_KEPT, Metrics, RepairGuard, Tracker, Watch};
 
 /// For scripts that still run when the tracker ends; a stop waits longer than this for the tracker.
 const SCRIPTS_TIME: Duration = Duration::from_secs(2);
@@ -31,7 +32,7 @@ impl Tracker {
         let Some(only_one) = directories.lock_tracker().context("cannot take the tracker's lock")? else {
             bail!("another tracker runs already");
         };
-        let config = read_config(&directories, settings::load)?;
+        let (config, problems) = read_config(&directories, settings::load)?;
         // Listening starts before the first look: nothing falls between.
         Ok(Tracker {
             monitor: Monitor::open().context("cannot listen to the kernel")?,
@@ -39,8 +40,10 @@ impl Tracker {
             server: Server::listen(&directories.control_socket())
                 .context("cannot open the control socket")?,
             prober: Prober::new().context("cannot prepare probes")?,
+            metrics: Metrics::default(),
             hooks: Hooks::default(),
             alerts: Alerts::default(),
+            herald: Herald::default(),
             events: EventRing::new(EVENTS_KEPT),
             repairs: RepairGuard::default(),
             watches: BTreeMap::new(),
@@ -48,16 +51,20 @@ impl Tracker {
             next_look: Duration::ZERO,
             look_took: Duration::ZERO,
             last_look: Duration::ZERO,
+            started: since_boot(),
             undone: false,
             applied: Plan::default(),
             counts: Counts::default(),
             tests: Vec::new(),
+            finished: Vec::new(),
+            last_test: 0,
             followers: BTreeMap::new(),
             drill: None,
             ends: None,
             _only_one: only_one,
             directories,
             config,
+            problems,
         })
     }
 
@@ -69,6 +76,7 @@ impl Tracker {
             .context("cannot write to the run directory")?;
         let drilled = self.forget_old_drills();
         let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
+        self.open_door();
         outcome.failures.iter().for_each(|failure| log::error!("{failure}"));
         self.network = outcome.host.network.clone();
         let interfaces: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
@@ -110,15 +118,15 @@ impl Tracker {
 
     /// What did not change keeps its health and its history.
     pub(super) fn reload(&mut self) -> Result<()> {
-        let config = match read_config(&self.directories, settings::load_to_replace) {
-            Ok(config) => config,
+        let (config, problems) = match read_config(&self.directories, settings::load_to_replace) {
+            Ok(read) => read,
             Err(error) => {
                 log::error!("{error:#}");
                 return Ok(());
             }
         };
         self.end_drill("the configuration was read anew");
-        self.config = config;
+        (self.config, self.problems) = (config, problems);
         self.directories
             .mark_running(self.config.globals.mask)
             .context("cannot write to the run directory")?;
@@ -176,8 +184,8 @@ impl Tracker {
     /// The refusal, where the configuration cannot be read.
     pub(super) fn begin_anew(&mut self) -> Result<Option<String>> {
         self.end_drill("the service starts anew");
-        self.config = match read_config(&self.directories, settings::load) {
-            Ok(config) => config,
+        (self.config, self.problems) = match read_config(&self.directories, settings::load) {
+            Ok(read) => read,
             Err(error) => return Ok(Some(format!("{error:#}"))),
         };
         for watch in self.watches.values_mut() {
@@ -204,11 +212,14 @@ impl Tracker {
 }
 
 /// In turn, like those who change things: who waited goes by the newest configuration.
-fn read_config(directories: &Directories, load: fn(&Directories) -> Result<Settings>) -> Result<Config> {
+fn read_config(
+    directories: &Directories,
+    load: fn(&Directories) -> Result<Settings>,
+) -> Result<(Config, [(&'static str, usize); 3])> {
     let _turn = take_turn(directories)?;
     let settings = load(directories)?;
     for problem in settings.problems.iter().filter(|problem| !problem.is_note()) {
         log::warn!("{problem}");
     }
-    Ok(settings.config)
+    Ok((settings.config, problem_counts(&settings.problems)))
 }

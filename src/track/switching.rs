@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::config::FlushOn;
 use crate::health::{Action, Announcement, HotplugAction, Level, Snapshot, Status, Transition};
 use crate::plan::Verdict;
@@ -41,6 +43,7 @@ impl Tracker {
                 Action::Probe { target, sequence } => {
                     self.counts.probes += 1;
                     let Some(watch) = self.watches.get_mut(&name) else { continue };
+                    watch.probes_sent += 1;
                     if let Some(event) = watch.probe(target, sequence, &mut self.prober, now) {
                         watch.link.handle(event, now);
                     }
@@ -59,7 +62,11 @@ impl Tracker {
     fn switch(&mut self, transitions: &[(String, Transition)], now: Duration) {
         for (name, transition) in transitions {
             self.events.record(now, name, transition.name(), &transition.reason);
-            if let Some(watch) = self.watches.get(name) {
+            if let Some(watch) = self.watches.get_mut(name) {
+                if transition.from != transition.to {
+                    watch.switched_at = Some(now);
+                    watch.transitions += 1;
+                }
                 let is_online = watch.verdict() == Verdict::Online;
                 if let Err(error) = self.directories.write_interface_state(name, is_online) {
                     log::error!("cannot write the state of {name}: {error}");
@@ -82,6 +89,14 @@ impl Tracker {
         for (name, transition) in transitions {
             self.forget_connections(name, transition);
             self.alert(name, transition, now);
+            for occasion in occasions(transition) {
+                match occasion {
+                    FlushOn::Ifup => self.tell_bus("ifup", name),
+                    FlushOn::Ifdown => self.tell_bus("ifdown", name),
+                    // Announced with the scripts.
+                    FlushOn::Connected | FlushOn::Disconnected => {}
+                }
+            }
         }
         self.advance_alerts(now);
     }
@@ -131,6 +146,21 @@ impl Tracker {
             notice = notice.with("MWAN3_DRILL", "1");
         }
         self.hooks.tell(&notice, now);
+        self.tell_bus(announcement.action.name(), name);
+    }
+
+    /// Where there is a bus, and at once or never.
+    fn tell_bus(&mut self, event: &str, name: &str) {
+        let Some(watch) = self.watches.get(name) else { return };
+        let device = watch.link.attachment().map_or("", |found| &*found.device);
+        let reason = self.events.after(0).filter(|event| event.interface == name).last();
+        let data = json!({
+            "interface": name,
+            "device": device,
+            "status": watch.link.status().name(),
+            "reason": reason.map_or("", |event| &*event.reason),
+        });
+        self.herald.send(&format!("mwan3.{event}"), &data);
     }
 }
 

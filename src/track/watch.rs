@@ -30,6 +30,10 @@ pub(super) struct Watch {
     probes: Probes,
     name_servers: Vec<IpAddr>,
     came_up_at: Option<Duration>,
+    /// When it last came into another state while we looked.
+    pub switched_at: Option<Duration>,
+    pub transitions: u64,
+    pub probes_sent: u64,
     /// The status files as they were last written, by name.
     written: BTreeMap<String, String>,
 }
@@ -53,6 +57,9 @@ impl Watch {
             probes: Probes::default(),
             name_servers: Vec::new(),
             came_up_at: None,
+            switched_at: None,
+            transitions: 0,
+            probes_sent: 0,
             written: BTreeMap::new(),
         }
     }

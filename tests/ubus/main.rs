@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use mwan3::system::netifd;
 use mwan3::system::ubus::blob::BlobError;
-use mwan3::system::ubus::{Bus, Failure};
+use mwan3::system::ubus::{Bus, Failure, Herald};
 use serde_json::{Value, json};
 
 use daemon::{DATA, Daemon, STATUS, data, forget, fresh_socket, message, small_dump, status_message};
@@ -94,13 +94,48 @@ fn an_event_goes_to_the_daemon_itself_with_its_name_and_a_table() {
             heard.send((request.object(), request.method(), request.arguments())).unwrap();
         }
     });
-    let mut bus = daemon.bus(PATIENT);
-    bus.send_event("mwan3", &json!({ "interface": "wan" })).unwrap();
-    bus.send_event("mwan3", &Value::Null).unwrap();
-    let send = Some("send".to_owned());
-    let full = json!({ "id": "mwan3", "data": { "interface": "wan" } });
-    assert_eq!(hear.recv().unwrap(), (1, send.clone(), full));
-    assert_eq!(hear.recv().unwrap(), (1, send, json!({ "id": "mwan3", "data": {} })));
+    let mut herald = Herald::default();
+    for name in ["wan", "wanb", "wanc"] {
+        assert!(herald.send_by(&daemon.socket, "mwan3.connected", &json!({ "interface": name })));
+        let arguments = json!({ "id": "mwan3.connected", "data": { "interface": name } });
+        let heard = hear.recv_timeout(PATIENT).unwrap();
+        assert_eq!(heard, (1, Some("send".to_owned()), arguments));
+    }
+    assert_eq!(daemon.connections(), 1);
+}
+
+#[test]
+fn events_come_again_with_a_daemon_that_was_started_anew() {
+    let (heard, hear) = mpsc::channel();
+    // Takes one event from each connection and closes it.
+    let daemon = Daemon::start(move |number, mut client| {
+        client.greet();
+        heard.send((number, client.request().map(|request| request.method()))).unwrap();
+    });
+    let mut herald = Herald::default();
+    for number in 0..3 {
+        let sent = lab::wait_until(PATIENT, || {
+            herald.send_by(&daemon.socket, "mwan3.connected", &json!({}))
+                && hear.recv_timeout(IMPATIENT).is_ok_and(|(found, _)| found >= number)
+        });
+        assert!(sent, "{number}");
+    }
+}
+
+#[test]
+fn events_never_wait_for_a_daemon_that_is_absent_or_hangs() {
+    let mut herald = Herald::default();
+    assert!(!herald.send_by(Path::new("/nonexistent/ubus.sock"), "mwan3.connected", &json!({})));
+    // It neither accepts nor reads: queue and buffers fill up.
+    let socket = fresh_socket();
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let begun = std::time::Instant::now();
+    let data = json!({ "reason": "x".repeat(10_000) });
+    let taken = (0..2_000).filter(|_| herald.send_by(&socket, "mwan3.connected", &data)).count();
+    // A wait for each of those that were refused would take minutes.
+    assert!(taken < 2_000, "the buffers never filled up");
+    assert!(begun.elapsed() < PATIENT, "{:?}", begun.elapsed());
+    forget(&socket);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! docs/performance.md beside the measured shell package.
 
 mod commands;
+mod faces;
 mod packets;
 mod report;
 mod sizes;
@@ -26,18 +27,23 @@ const VARIANTS: [Variant; 7] = [
 ];
 const TRACKED: [usize; 3] = [2, 8, 60];
 
-/// Only some parts, if named: commands, packets, idle. All of them also rewrite the document.
+/// Only some parts, if named: commands, faces, packets, idle. All of them also rewrite the document.
 pub fn run(parts: &[String]) -> Result<(), String> {
     provide(FOR_BENCH)?;
     let program = build_release()?;
     lab::enter_unprivileged().map_err(|error| error.to_string())?;
-    if let Some(other) = parts.iter().find(|part| !["commands", "packets", "idle"].contains(&part.as_str())) {
-        return Err(format!("'{other}' is none of commands, packets, idle"));
+    if let Some(other) =
+        parts.iter().find(|part| !["commands", "faces", "packets", "idle"].contains(&part.as_str()))
+    {
+        return Err(format!("'{other}' is none of commands, faces, packets, idle"));
     }
     let wants = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     let mut sections = Vec::new();
     if wants("commands") {
         sections.push(commands_section(&program)?);
+    }
+    if wants("faces") {
+        sections.push(faces::section(&program).map_err(|error| error.to_string())?);
     }
     if wants("packets") {
         sections.push(packets_section(&program)?);

@@ -93,6 +93,7 @@ pub(super) fn value(spec: &OptionSpec) -> String {
         ValueType::Host if spec.list => "addresses or host names".to_owned(),
         ValueType::Host => "address or host name".to_owned(),
         ValueType::IpAddress => "address".to_owned(),
+        ValueType::AddressAndPort => "`address:port`".to_owned(),
         ValueType::Addresses => "addresses with `/length` or `/mask`, or comma lists of them".to_owned(),
         ValueType::Ports => "ports or ranges (`80`, `1024-2048`), or comma lists of them".to_owned(),
         ValueType::Protocol => "name, number or `all`".to_owned(),

@@ -46,7 +46,7 @@ struct Message {
 
 impl Connection {
     pub fn open(path: &Path, deadline: Instant) -> Result<Connection, Failure> {
-        let socket = connect(path, time_left(deadline)?).map_err(Failure::of_connect)?;
+        let socket = connect(path, Some(time_left(deadline)?)).map_err(Failure::of_connect)?;
         let mut connection = Connection { socket, deadline, sequence: 0 };
         match connection.receive()?.kind {
             message::HELLO => Ok(connection),
@@ -75,10 +75,7 @@ impl Connection {
 
     /// Methods that answer nothing give the empty table.
     pub fn invoke(&mut self, object_id: u32, method: &str, arguments: &Value) -> Result<Value, Failure> {
-        let mut attributes = Vec::new();
-        blob::push_attribute(&mut attributes, attribute::OBJECT_ID, &object_id.to_be_bytes())?;
-        blob::push_text(&mut attributes, attribute::METHOD, method)?;
-        blob::push_attribute(&mut attributes, attribute::DATA, &blob::encode_table(arguments)?)?;
+        let attributes = invocation(object_id, method, arguments)?;
         let Some(body) = self.request(message::INVOKE, object_id, &attributes)? else { return Ok(json!({})) };
         match payload_in(&body, attribute::DATA) {
             Some(data) => Ok(blob::decode_table(data)?),
@@ -89,11 +86,7 @@ impl Connection {
     /// Gives the body of the first DATA message once the closing STATUS says success.
     fn request(&mut self, kind: u8, peer: u32, attributes: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut bytes = vec![0, kind];
-        bytes.extend_from_slice(&self.sequence.to_be_bytes());
-        bytes.extend_from_slice(&peer.to_be_bytes());
-        blob::push_attribute(&mut bytes, 0, attributes)?;
-        self.send(&bytes)?;
+        self.send(&encode(kind, self.sequence, peer, attributes)?)?;
         let mut data = None;
         loop {
             let message = self.receive()?;
@@ -162,6 +155,27 @@ impl Connection {
     }
 }
 
+fn encode(kind: u8, sequence: u16, peer: u32, attributes: &[u8]) -> Result<Vec<u8>, BlobError> {
+    let mut bytes = vec![0, kind];
+    bytes.extend_from_slice(&sequence.to_be_bytes());
+    bytes.extend_from_slice(&peer.to_be_bytes());
+    blob::push_attribute(&mut bytes, 0, attributes)?;
+    Ok(bytes)
+}
+
+fn invocation(object_id: u32, method: &str, arguments: &Value) -> Result<Vec<u8>, BlobError> {
+    let mut attributes = Vec::new();
+    blob::push_attribute(&mut attributes, attribute::OBJECT_ID, &object_id.to_be_bytes())?;
+    blob::push_text(&mut attributes, attribute::METHOD, method)?;
+    blob::push_attribute(&mut attributes, attribute::DATA, &blob::encode_table(arguments)?)?;
+    Ok(attributes)
+}
+
+/// The whole message of a call whose reply nobody waits for.
+pub fn encode_invocation(object_id: u32, method: &str, arguments: &Value) -> Result<Vec<u8>, BlobError> {
+    encode(message::INVOKE, 1, object_id, &invocation(object_id, method, arguments)?)
+}
+
 fn payload_in(body: &[u8], id: u8) -> Option<&[u8]> {
     blob::attributes(body).map_while(Result::ok).find(|found| found.id == id).map(|found| found.payload)
 }
@@ -176,17 +190,20 @@ fn time_left(deadline: Instant) -> Result<Duration, Failure> {
 }
 
 /// std's connect has no timeout, and it blocks for good once a hung daemon's queue of connections is full.
-fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+/// Without a timeout neither this nor the socket ever waits.
+pub fn connect(path: &Path, timeout: Option<Duration>) -> io::Result<UnixStream> {
     let address = socket_address(path)?;
+    let waiting = if timeout.is_none() { libc::SOCK_NONBLOCK } else { 0 };
     // SAFETY: plain numbers in, a new descriptor or -1 out.
-    let descriptor = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    let descriptor =
+        unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | waiting, 0) };
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
     let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
     // It bounds connect too.
-    socket.set_write_timeout(Some(timeout))?;
+    socket.set_write_timeout(timeout)?;
     loop {
         // SAFETY: the pointer and the length describe `address`, which outlives the call.
         let outcome = unsafe {

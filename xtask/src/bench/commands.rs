@@ -69,7 +69,7 @@ fn each_step(
     Ok(())
 }
 
-fn median(costs: &[Cost]) -> Cost {
+pub fn median(costs: &[Cost]) -> Cost {
     let middle = |of: fn(&Cost) -> Duration| {
         let mut values: Vec<Duration> = costs.iter().map(of).collect();
         values.sort_unstable();
