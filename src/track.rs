@@ -307,6 +307,9 @@ impl Tracker {
 
     /// What the host looks like now, told to the machines as events.
     fn see(&mut self, outcome: Outcome, now: Duration) {
+        if outcome.host.is_remembered {
+            self.look_within(Duration::from_secs(5), now);
+        }
         self.network = outcome.host.network;
         for watch in self.watches.values_mut() {
             let table = u32::from(watch.link.interface().id);

@@ -10,7 +10,8 @@ mod tracking;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -564,15 +565,19 @@ fn check_tells_problems_and_where_the_kernel_differs() {
     assert!(call(&site, "check", &json!({}))["differs"].as_u64().unwrap() >= 2);
 }
 
-/// ubusd with netifd behind it. Each event that is sent goes to the channel.
-fn bus(heard: mpsc::Sender<Value>) -> Daemon {
+/// ubusd with netifd behind it, silent while `hangs`. Each event that is sent goes to the channel.
+fn bus(heard: mpsc::Sender<Value>, hangs: &Arc<AtomicBool>) -> Daemon {
+    let hangs = hangs.clone();
     let device = |name: &str| json!({ "interface": name, "up": true, "l3_device": name, "uptime": 100 });
     let dump = json!({ "interface": [device("wan"), device("wanb"), device("wanc")] });
     Daemon::start(move |_, mut client| {
-        let (heard, dump) = (heard.clone(), dump.clone());
+        let (heard, dump, hangs) = (heard.clone(), dump.clone(), hangs.clone());
         thread::spawn(move || {
             client.greet();
             while let Some(request) = client.request() {
+                while hangs.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 match (request.kind, request.method().as_deref()) {
                     (daemon::LOOKUP, _) => {
                         client.write(&message(DATA, request.sequence, &data(&Value::Null)))
@@ -591,7 +596,7 @@ fn bus(heard: mpsc::Sender<Value>) -> Daemon {
 fn events_are_sent_on_the_bus_as_they_happen() {
     let Some(site) = site() else { return };
     let (sender, heard) = mpsc::channel();
-    let daemon = bus(sender);
+    let daemon = bus(sender, &Arc::default());
     let run = |words: &[&str]| {
         let status = site.command().args(words).env("MWAN3_UBUS_SOCKET", &daemon.socket).status();
         assert!(status.unwrap().success(), "{words:?}");
@@ -620,4 +625,27 @@ fn events_are_sent_on_the_bus_as_they_happen() {
     await_event("mwan3.connected", "wanb");
     run(&["ifdown", "wan"]);
     await_event("mwan3.ifdown", "wan");
+}
+
+#[test]
+fn a_bus_that_hangs_keeps_nobody_from_leaving_a_dead_uplink() {
+    let Some(site) = site() else { return };
+    let (sender, _heard) = mpsc::channel();
+    let hangs = Arc::new(AtomicBool::new(false));
+    let daemon = bus(sender, &hangs);
+    let started = site.command().arg("start").env("MWAN3_UBUS_SOCKET", &daemon.socket).status();
+    assert!(started.unwrap().success());
+    site.await_status("wanb", "online");
+    let carries = |uplink: &str| {
+        let chain = site.lab.router().sh("nft list chain inet mwan3 policy_balanced_ipv4");
+        chain.contains(&format!("uplink_{uplink}"))
+    };
+    assert!(carries("wan") && carries("wanb"));
+    hangs.store(true, Ordering::SeqCst);
+    site.lab.isp(2).blackhole();
+    assert!(wait_until(SOON, || !carries("wanb")), "{:?}", site.events("wanb"));
+    assert!(carries("wan"));
+    hangs.store(false, Ordering::SeqCst);
+    site.lab.isp(2).restore();
+    assert!(wait_until(SOON, || carries("wanb")), "{:?}", site.events("wanb"));
 }

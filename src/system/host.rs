@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -15,16 +17,17 @@ use crate::plan::TABLE;
 use crate::report::Traffic;
 use crate::uci;
 
+use super::clock::since_boot;
 use super::files::Directories;
 use super::netlink::NetlinkError;
-use super::ubus::Bus;
+use super::ubus::{Bus, UbusError};
 use super::{netifd, nftables, route};
 
 /// The firewall's table, whose sets rules may name.
 pub const FIREWALL_TABLE: &str = "fw4";
 
 /// There on OpenWrt only.
-const NETIFD: &str = "/sbin/netifd";
+const NETIFD_PROGRAM: &str = "/sbin/netifd";
 
 /// What there is, and what of it is ours.
 #[derive(Clone, Debug, Default)]
@@ -34,11 +37,13 @@ pub struct Host {
     pub rules: Vec<IpRule>,
     /// Routes that carry our protocol number.
     pub routes: Vec<Route>,
+    /// The interfaces are as netifd told them earlier: it does not answer just now.
+    pub is_remembered: bool,
 }
 
 pub fn observe(directories: &Directories, config: &Config) -> Result<Host> {
     let mut host = observe_kernel()?;
-    host.network.interfaces = interfaces(directories, config, &host)?;
+    (host.network.interfaces, host.is_remembered) = interfaces(directories, config, &host)?;
     host.network.fw4_sets = fw4_sets(config).context("cannot read the firewall's sets from the kernel")?;
     Ok(host)
 }
@@ -50,7 +55,7 @@ pub fn observe_kernel() -> Result<Host> {
         kernel.routes.into_iter().partition(|route| route.protocol == OUR_PROTOCOL);
     let network =
         Network { devices: kernel.devices, routes: others, has_ipv6: kernel.has_ipv6, ..Network::default() };
-    Ok(Host { network, rules: kernel.rules, routes: ours })
+    Ok(Host { network, rules: kernel.rules, routes: ours, is_remembered: false })
 }
 
 /// Our nftables table. Needs privileges, unlike the rest.
@@ -88,19 +93,48 @@ fn interfaces(
     directories: &Directories,
     config: &Config,
     host: &Host,
-) -> Result<BTreeMap<String, LogicalInterface>> {
+) -> Result<(BTreeMap<String, LogicalInterface>, bool)> {
     let mut interfaces = logical_interfaces(&named_devices(directories, config), &host.network);
-    let may_be_away = host.routes.is_empty() || !Path::new(NETIFD).exists();
-    match Bus::connect().and_then(|mut bus| netifd::interfaces(&mut bus)) {
-        // What netifd knows it knows best; a section with a device of its own may be none of netifd's.
-        Ok(known) => {
-            interfaces.retain(|name, _| config.interface(name).is_some_and(|one| one.device.is_some()));
-            interfaces.extend(known);
-        }
-        Err(error) if error.is_nobody_there() && may_be_away => {}
+    let may_be_away = host.routes.is_empty() || !Path::new(NETIFD_PROGRAM).exists();
+    let (known, is_remembered) = match ask_netifd() {
+        Ok(answer) => answer,
+        Err(error) if error.is_nobody_there() && may_be_away => return Ok((interfaces, false)),
         Err(error) => return Err(error).context("cannot learn the state of the interfaces"),
+    };
+    // What netifd knows it knows best; a section with a device of its own may be none of netifd's.
+    interfaces.retain(|name, _| config.interface(name).is_some_and(|one| one.device.is_some()));
+    interfaces.extend(known);
+    Ok((interfaces, is_remembered))
+}
+
+/// What netifd last said to this process, and until when it is not asked again because it kept us waiting. A bus
+/// that hangs must not keep the tracker from leaving a dead uplink: for that the kernel's word is enough.
+static NETIFD: Mutex<Option<(BTreeMap<String, LogicalInterface>, Duration)>> = Mutex::new(None);
+const SILENCE: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_millis(500);
+
+/// With whether this is what it said last, for want of an answer.
+fn ask_netifd() -> Result<(BTreeMap<String, LogicalInterface>, bool), UbusError> {
+    let mut last = NETIFD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((known, _)) = last.as_ref().filter(|(_, silent_until)| since_boot() < *silent_until) {
+        return Ok((known.clone(), true));
     }
-    Ok(interfaces)
+    let asked_at = since_boot();
+    match (Bus::connect().and_then(|mut bus| netifd::interfaces(&mut bus)), last.as_mut()) {
+        (Ok(known), _) => {
+            *last = Some((known.clone(), Duration::ZERO));
+            Ok((known, false))
+        }
+        (Err(error), Some((known, silent_until))) => {
+            log::warn!("{error}: going by what netifd said last");
+            // A refusal costs nothing: netifd may only be restarting.
+            if since_boot() > asked_at + LONG {
+                *silent_until = since_boot() + SILENCE;
+            }
+            Ok((known.clone(), true))
+        }
+        (Err(error), None) => Err(error),
+    }
 }
 
 /// Every interface the configuration speaks of, with the device it gives: our own `option device`, else
