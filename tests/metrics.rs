@@ -271,6 +271,16 @@ fn requests_are_told_from_what_is_none() {
     assert_eq!(judge(&endless), Request::Malformed);
 }
 
+proptest::proptest! {
+    #[test]
+    fn no_bytes_are_taken_for_a_request_before_they_are_one(
+        bytes in proptest::collection::vec(proptest::sample::select(b"GET /metricsHTTP/1.10\r\n\n \xff".to_vec()), 0..200),
+    ) {
+        let is_request = matches!(judge(&bytes), Request::Metrics { .. });
+        assert!(!is_request || bytes.starts_with(b"GET /metrics"), "{bytes:?}");
+    }
+}
+
 #[test]
 fn the_tracker_serves_the_page_where_it_is_told_and_nothing_else() {
     let Some(site) = site(Some(LISTEN)) else { return };

@@ -40,7 +40,7 @@ const ROUNDS: u64 = 24;
 const ROUNDS_OF_ONE: u64 = 64;
 const EVENTS: u64 = 40;
 const RULES: u64 = 50;
-const PROBLEMS: usize = 40;
+const PROBLEMS: usize = 30;
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
@@ -118,10 +118,11 @@ impl Call {
     /// Always an object, whatever state the host is in, as ever.
     fn status(&self) -> Answer<Json> {
         let (section, only) = (self.text("section")?.unwrap_or_default(), self.text("interface")?);
-        let snapshot = self.snapshot_or_less();
-        let mut parts = Vec::new();
         let is_asked =
             |part: &str| section == part || !["interfaces", "connected", "policies"].contains(&section);
+        let found = if section == "interfaces" { show::snapshot_of_uplinks() } else { show::snapshot() };
+        let snapshot = self.or_less(found);
+        let mut parts = Vec::new();
         if is_asked("interfaces") {
             parts.push(("interfaces".to_owned(), interfaces_json(&snapshot, only)));
         }
@@ -153,7 +154,7 @@ impl Call {
 
     fn uplinks(&self) -> Answer<Value> {
         let (only, is_brief) = (self.text("interface")?, self.flag("brief")?);
-        let (gauges, snapshot) = (self.gauges(), self.snapshot_or_less());
+        let (gauges, snapshot) = (self.gauges(), self.or_less(show::snapshot_of_uplinks()));
         let traffic = if is_brief { Vec::new() } else { host::traffic() };
         Ok(json!({
             "tracker": !gauges.is_null(),
@@ -333,8 +334,8 @@ impl Call {
     }
 
     /// Where the kernel or netifd do not answer, what the configuration and the files say.
-    fn snapshot_or_less(&self) -> Snapshot {
-        show::snapshot().unwrap_or_else(|error| {
+    fn or_less(&self, found: Result<Snapshot>) -> Snapshot {
+        found.unwrap_or_else(|error| {
             log::warn!("{error:#}");
             let config =
                 settings::load(&self.directories).map(|settings| settings.config).unwrap_or_default();

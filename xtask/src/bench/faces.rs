@@ -53,8 +53,8 @@ pub fn section(program: &Path) -> io::Result<String> {
     let line = format!("| --- |{}", " --- | --- |".repeat(SIZES.len()));
     Ok(format!(
         "## Programs that ask\n\nCalls of the ubus object `mwan3` as rpcd makes them (a process each), and metrics: wall / CPU \
-         milliseconds, medians of {RUNS}, and bytes of the reply; at WANs / rules, four targets a WAN. Of a scrape the time is \
-         that of the client.\n\n{head}\n{line}\n{}\n",
+         milliseconds, medians of {RUNS}, and bytes of the reply; at WANs / rules, four targets a WAN. Of a scrape \
+         wall time is the client's and CPU time the tracker's.\n\n{head}\n{line}\n{}\n",
         rows.join("\n")
     ))
 }
@@ -69,7 +69,7 @@ fn cells(program: &Path, size: Size) -> io::Result<Vec<String>> {
         return Err(io::Error::other(format!("mwan3 start: {started}")));
     }
     let mut tracker = lab.router().mwan3_command();
-    let _tracker = Background(tracker.arg("track").stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let tracker = Background(tracker.arg("track").stdin(Stdio::null()).stderr(Stdio::null()).spawn()?);
     let turn = lab.router().run_dir().join("mwan3track/wan/TURN");
     // Histories that are worth a reply.
     let has_history = || fs::read_to_string(&turn).is_ok_and(|text| text.trim().parse().unwrap_or(0) >= 20);
@@ -95,16 +95,18 @@ fn cells(program: &Path, size: Size) -> io::Result<Vec<String>> {
         measured(&["rpcd", "call", method], arguments)?;
     }
     measured(&["metrics"], "")?;
-    found.push(scrape(&lab)?);
+    found.push(scrape(&lab, tracker.0.id() as i32)?);
     Ok(found)
 }
 
-fn scrape(lab: &Lab) -> io::Result<String> {
+/// Wall time of the client, CPU time of the tracker.
+fn scrape(lab: &Lab, tracker: i32) -> io::Result<String> {
     let mut times = Vec::new();
     let mut bytes = 0;
     for _ in 0..RUNS {
         std::thread::sleep(PAGE_KEPT);
-        let (time, length) = lab.router().run(|| -> io::Result<(Duration, usize)> {
+        let before = super::tracker::cpu_of(tracker)?;
+        let (wall, length) = lab.router().run(|| -> io::Result<(Duration, usize)> {
             let begun = Instant::now();
             let mut stream = TcpStream::connect(ADDRESS)?;
             stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: router\r\n\r\n")?;
@@ -112,11 +114,11 @@ fn scrape(lab: &Lab) -> io::Result<String> {
             stream.read_to_end(&mut page)?;
             Ok((begun.elapsed(), page.len()))
         })?;
-        times.push(time);
+        times.push(Cost { wall, cpu: super::tracker::cpu_of(tracker)? - before });
         bytes = length;
     }
-    times.sort_unstable();
-    Ok(format!(" {} | {bytes} |", ms(times.get(RUNS / 2).copied().unwrap_or_default())))
+    let Cost { wall, cpu } = super::commands::median(&times);
+    Ok(format!(" {} / {} | {bytes} |", ms(wall), ms(cpu)))
 }
 
 fn ms(time: Duration) -> String {

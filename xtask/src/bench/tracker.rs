@@ -56,7 +56,7 @@ pub fn idle(program: &Path, uplinks: usize) -> io::Result<Idle> {
 }
 
 /// To the nanosecond: the clock ticks of /proc/ID/stat are too coarse.
-fn cpu_of(id: i32) -> io::Result<Duration> {
+pub fn cpu_of(id: i32) -> io::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{id}/schedstat"))?;
     let first = text.split_whitespace().next().and_then(|number| number.parse().ok());
     first.map(Duration::from_nanos).ok_or_else(|| io::Error::other("no CPU time in schedstat"))
