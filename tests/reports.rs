@@ -4,7 +4,9 @@ use mwan3::config::Config;
 use mwan3::network::{Network, OUR_PROTOCOL};
 use mwan3::nft;
 use mwan3::plan::{Health, Plan, Verdict, counter_chain, plan};
-use mwan3::report::{Snapshot, Track, interfaces_text, policies_text, rules_text};
+use mwan3::report::{
+    Snapshot, Track, TrackedTarget, interfaces_json, interfaces_text, policies_text, rules_text,
+};
 use mwan3::{config, uci};
 
 fn config(text: &str) -> Config {
@@ -325,4 +327,64 @@ fn an_interface_without_targets_is_online_while_it_is_up() {
     assert!(text.contains(expected), "{text}");
     let text = interfaces_text(&snapshot(INTERFACES, &[("wanb", Verdict::TakenDown)]));
     assert!(text.contains(" interface wanb is unknown and tracking is disabled (31)\n"), "{text}");
+}
+
+/// Every state that a tracker writes, as ubus tells it: to the byte, in the shell package's order.
+#[test]
+fn ubus_tells_every_state_of_an_interface() {
+    let text = "config interface 'wan'\n\toption enabled '1'\n\tlist track_ip '1.1.1.1'\n";
+    for (status, started, tracking, is_running) in [
+        (Some("online"), Some(1), "active", true),
+        (Some("disconnecting"), Some(1), "active", true),
+        (Some("offline"), Some(1), "active", true),
+        (Some("connecting"), Some(1), "active", true),
+        (Some("disabled"), Some(0), "paused", false),
+        (None, None, "down", false),
+    ] {
+        let mut snapshot = snapshot(text, &[]);
+        let (online, offline) = match status {
+            Some("online" | "disconnecting") => (100, 0),
+            Some(_) => (0, 200),
+            None => (0, 0),
+        };
+        let since = |ago: u64| if ago == 0 { 0 } else { 10_000 - ago };
+        let target =
+            TrackedTarget { status: status.map(|_| "skipped".to_owned()), latency_ms: 23, loss_percent: 5 };
+        let track = Track {
+            is_alive: started.is_some(),
+            started,
+            status: status.map(str::to_owned),
+            online_since_s: since(online),
+            offline_since_s: since(offline),
+            score: 7,
+            lost: 2,
+            turn: 9,
+            time_s: 9_996,
+            targets: [("1.1.1.1".to_owned(), target)].into(),
+            ..Track::default()
+        };
+        snapshot.tracks.insert("wan".to_owned(), track);
+        assert_eq!(
+            interfaces_json(&snapshot, None).to_string(),
+            format!(
+                "{{\"wan\":{{\"age\":4,\"online\":{online},\"offline\":{offline},\"uptime\":6100,\"score\":7,\"lost\":2,\
+                 \"turn\":9,\"status\":\"{}\",\"enabled\":true,\"running\":{is_running},\"tracking\":\"{tracking}\",\
+                 \"up\":true,\"track_ip\":[{{\"ip\":\"1.1.1.1\",\"status\":\"{}\",\"latency\":23,\"packetloss\":5}}]}}}}",
+                status.unwrap_or("unknown"),
+                if status.is_some() { "skipped" } else { "unknown" },
+            )
+        );
+    }
+    // A clock of the future is not a negative age.
+    let mut snapshot = snapshot(text, &[]);
+    let track = Track {
+        is_alive: true,
+        started: Some(1),
+        time_s: 20_000,
+        online_since_s: 20_000,
+        ..Track::default()
+    };
+    snapshot.tracks.insert("wan".to_owned(), track);
+    let told = interfaces_json(&snapshot, Some("wan")).to_string();
+    assert!(told.starts_with("{\"wan\":{\"age\":0,\"online\":0,"), "{told}");
 }
