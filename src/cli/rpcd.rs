@@ -309,7 +309,7 @@ impl Call {
         }
     }
 
-    /// None without a tracker. One that answers with an error, or not at all, is an error.
+    /// None without a tracker; one that does not answer counts as none. What it refuses is an error.
     fn ask(&self, request: &str) -> Answer<Option<Value>> {
         match ask(&self.directories.control_socket(), request, PATIENCE) {
             Ok(Some(answer)) => match answer.get("error").and_then(Value::as_str) {

@@ -22,10 +22,8 @@ impl Tracker {
         let answer = match words[..] {
             ["events", after] => self.events_after(after.parse().unwrap_or(0)),
             ["gauges"] => self.gauges(),
-            ["samples", since, limit] => self.samples(number(since), number(limit) as usize, None),
-            ["samples", since, limit, name] => {
-                self.samples(number(since), number(limit) as usize, Some(name))
-            }
+            ["samples", since, limit] => self.samples(since, limit, None),
+            ["samples", since, limit, name] => self.samples(since, limit, Some(name)),
             ["begin_test", name] => self.begin_test(name),
             ["test_result", id] => self.test_result(id.parse().unwrap_or(0)),
             ["follow", after] => {
@@ -244,10 +242,6 @@ fn event_json(event: &RecordedEvent, now: Duration) -> Value {
         "event": event.event,
         "reason": event.reason,
     })
-}
-
-fn number(word: &str) -> u64 {
-    word.parse().unwrap_or(0)
 }
 
 pub(super) fn no_such(name: &str) -> Value {

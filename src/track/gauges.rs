@@ -37,10 +37,10 @@ impl Tracker {
     }
 
     /// Rounds after `since`, at most `limit` of each uplink; of one uplink also what each target did.
-    pub(super) fn samples(&self, since: u64, limit: usize, only: Option<&str>) -> Value {
-        let now = since_boot();
-        // Of another boot, or of a clock that we do not know.
-        let since = if since > tick(now) { 0 } else { since };
+    pub(super) fn samples(&self, since: &str, limit: &str, only: Option<&str>) -> Value {
+        let (now, limit) = (since_boot(), limit.parse().unwrap_or(usize::MAX));
+        // That of another boot may lie in our future.
+        let since = since.parse().ok().filter(|since| *since <= tick(now)).unwrap_or(0);
         let watches = || self.watches.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
         let Some(end) = watches().map(|(_, watch)| settled(watch, now)).min() else {
             return only.map_or_else(|| json!({ "seq": since, "interfaces": {} }), no_such);
