@@ -348,9 +348,11 @@ fn uplinks_policies_and_rules_tell_what_is_in_force() {
     let names: Vec<_> = uplinks.iter().map(|uplink| uplink["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["wan", "wanb", "wanc", "spare"]);
     let wan = &uplinks[0];
-    assert_eq!((&wan["status"], &wan["up"], &wan["targets"]), (&json!("online"), &json!(2), &json!(2)));
+    assert_eq!((&wan["status"], &wan["targets"]), (&json!("online"), &json!(2)));
+    // One answer decides a round; the other may not have been waited for.
+    assert!((1..=2).contains(&wan["up"].as_u64().unwrap()), "{wan}");
     assert_eq!((&wan["id"], &wan["mark"], &wan["device"]), (&json!(1), &json!(0x100), &json!("wan")));
-    assert_eq!(wan["loss"], 0);
+    assert_eq!((&wan["loss"], &wan["down"]), (&json!(0), &json!(0)));
     assert!(wan["rtt"].as_u64().unwrap() < 10_000, "{wan}");
     assert!(wan["tx_bytes"].as_u64().unwrap() > 0, "{wan}");
     let router = site.lab.router();
@@ -365,7 +367,7 @@ fn uplinks_policies_and_rules_tell_what_is_in_force() {
     assert_eq!((&spare["enabled"], spare.get("device")), (&json!(false), None));
     let brief = call(&site, "uplinks", &json!({ "brief": true, "interface": "wan" }));
     let members: Vec<_> = brief["uplinks"][0].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(members, ["loss", "name", "rtt", "since", "status", "targets", "tracking", "up"]);
+    assert_eq!(members, ["down", "loss", "name", "rtt", "since", "status", "targets", "tracking", "up"]);
 
     site.lab.isp(1).blackhole();
     await_state(&site, "wan", "offline", 0);

@@ -47,9 +47,9 @@ fn state(snapshot: &Snapshot, gauges: &Value, interface: &Interface) -> Map<Stri
     let number = |name: &str| live.and_then(|live| live.get(name)?.as_u64());
     let status = live.and_then(|live| live.get("status")?.as_str()).unwrap_or_else(|| view.status());
     let track = snapshot.tracks.get(&interface.name);
-    let up_in_files = || {
+    let in_files = |state: &str| {
         let targets = track.into_iter().flat_map(|track| track.targets.values());
-        targets.filter(|target| target.status.as_deref() == Some("up")).count() as u64
+        targets.filter(|target| target.status.as_deref() == Some(state)).count() as u64
     };
     let since_in_files = || match track.map_or(0, |track| track.offline_since_s) {
         0 => view.online_s(),
@@ -62,7 +62,9 @@ fn state(snapshot: &Snapshot, gauges: &Value, interface: &Interface) -> Map<Stri
     tell("status", if interface.tracking.targets.is_empty() { view.status() } else { status }.into());
     tell("tracking", view.tracking().into());
     tell("since", number("since").unwrap_or_else(since_in_files).into());
-    tell("up", number("up").unwrap_or_else(up_in_files).into());
+    for state in ["up", "down"] {
+        tell(state, number(state).unwrap_or_else(|| in_files(state)).into());
+    }
     tell("targets", interface.tracking.targets.len().into());
     if let Some(round_trip_us) = number("rtt_us") {
         tell("rtt", (round_trip_us / 100).into());

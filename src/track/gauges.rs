@@ -89,7 +89,7 @@ impl Tracker {
 fn gauge(watch: &Watch, now: Duration) -> Value {
     let snapshot = watch.link.snapshot();
     let since = watch.switched_at.or(snapshot.online_since).or(snapshot.offline_since);
-    let up = snapshot.targets.iter().filter(|target| target.state == Some(TargetState::Up)).count();
+    let count = |state| snapshot.targets.iter().filter(|target| target.state == Some(state)).count();
     let (mut answered, mut lost, mut sum_us) = (0, 0, 0);
     for judged in judged(watch, now) {
         answered += u64::from(judged.answered);
@@ -99,7 +99,8 @@ fn gauge(watch: &Watch, now: Duration) -> Value {
     let found = json!({
         "status": snapshot.status.name(),
         "since": since.map_or(0, |at| now.saturating_sub(at).as_secs()),
-        "up": up,
+        "up": count(TargetState::Up),
+        "down": count(TargetState::Down),
         "loss": (lost * 1000).checked_div(lost + answered).unwrap_or(0),
         "probes": watch.probes_sent,
         "transitions": watch.transitions,
