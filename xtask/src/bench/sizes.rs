@@ -40,7 +40,9 @@ impl Size {
         let targets = ["1.0.0.1", "1.1.1.1", "208.67.222.222", "208.67.220.220"];
         let tracking = targets.map(|target| format!("  list track_ip {target}\n")).concat()
             + "  option reliability 2\n  option interval 10\n  option timeout 4\n";
-        self.config().replace("  option family ipv4\n", &format!("  option family ipv4\n{tracking}"))
+        // The rules have a family, too.
+        let interface = "  option enabled 1\n";
+        self.config().replace(interface, &format!("{interface}{tracking}"))
     }
 
     fn uplinks(self) -> String {
