@@ -91,8 +91,8 @@ impl Tracker {
             self.alert(name, transition, now);
             for occasion in occasions(transition) {
                 match occasion {
-                    FlushOn::Ifup => self.tell_bus("ifup", name),
-                    FlushOn::Ifdown => self.tell_bus("ifdown", name),
+                    FlushOn::Ifup => self.tell_bus("ifup", name, ""),
+                    FlushOn::Ifdown => self.tell_bus("ifdown", name, ""),
                     // Announced with the scripts.
                     FlushOn::Connected | FlushOn::Disconnected => {}
                 }
@@ -146,13 +146,13 @@ impl Tracker {
             notice = notice.with("MWAN3_DRILL", "1");
         }
         self.hooks.tell(&notice, now);
-        self.tell_bus(announcement.action.name(), name);
+        self.tell_bus(announcement.action.name(), name, &announcement.device);
     }
 
-    /// Where there is a bus, and at once or never.
-    fn tell_bus(&mut self, event: &str, name: &str) {
+    /// Where there is a bus, and at once or never. `device`: the one it had, where it may have gone.
+    fn tell_bus(&mut self, event: &str, name: &str, device: &str) {
         let Some(watch) = self.watches.get(name) else { return };
-        let device = watch.link.attachment().map_or("", |found| &*found.device);
+        let device = watch.link.attachment().map_or(device, |found| &*found.device);
         let reason = self.events.after(0).filter(|event| event.interface == name).last();
         let data = json!({
             "interface": name,
