@@ -146,10 +146,11 @@ fn await_state(site: &Site, interface: &str, status: &str, score: u64) {
     let found = || call(site, "status", &json!({ "section": "interfaces" }))["interfaces"][interface].clone();
     let came = wait_until(SOON, || {
         let found = found();
-        // A second later, so that "for how long" is not 0.
+        // All files are written, and a second ago, so that "for how long" is not 0.
         found["status"] == status
             && found["score"] == score
-            && found["online"].as_u64().unwrap() + found["offline"].as_u64().unwrap() > 0
+            && (found["online"].as_u64() > Some(0)) == (status == "online")
+            && (found["offline"].as_u64() > Some(0)) == (status == "offline")
     });
     assert!(came, "{interface}: {}", found());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::config::problem_counts;
+use crate::config::{Problem, Severity, problem_counts};
 use crate::control::ask;
 use crate::report::{
     Json, Snapshot, connected_json, interfaces_json, members_json, policies_json, rules_page_json,
@@ -91,7 +91,7 @@ struct Call {
 impl Call {
     fn read() -> Answer<Call> {
         let directories = Directories::from_environment();
-        match serde_json::from_slice(&arguments_by_stdin()) {
+        match serde_json::from_str(&arguments_by_stdin()) {
             Ok(Value::Object(arguments)) => Ok(Call { directories, arguments }),
             Ok(_) => Err(Refusal::InvalidArgument("the arguments are not an object".to_owned())),
             Err(error) => Err(Refusal::InvalidArgument(format!("the arguments are not JSON: {error}"))),
@@ -233,17 +233,20 @@ impl Call {
         };
         let snapshot = self.snapshot().ok();
         let network = snapshot.as_ref().map(|snapshot| &snapshot.network);
-        let mut problems = inspect::all_problems(&settings, network);
+        let problems = inspect::all_problems(&settings, network);
         let [(_, errors), (_, warnings), (_, notes)] = problem_counts(&problems);
-        problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
-        problems.truncate(PROBLEMS);
+        let mut worst: Vec<&Problem> = Vec::new();
+        for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+            worst.extend(problems.iter().filter(|problem| problem.severity == severity));
+        }
+        worst.truncate(PROBLEMS);
         let running = snapshot.filter(|snapshot| snapshot.ruleset.exists);
         Ok(json!({
             "errors": errors,
             "warnings": warnings,
             "notes": notes,
             "differs": running.as_ref().map_or(0, show::drift),
-            "problems": problems,
+            "problems": worst,
         }))
     }
 
@@ -351,18 +354,22 @@ impl Call {
 }
 
 /// Whoever asks may leave stdin open: the object is over when its last brace is there.
-fn arguments_by_stdin() -> Vec<u8> {
+fn arguments_by_stdin() -> String {
     let mut arguments = Vec::new();
     let mut piece = [0; 1024];
     let mut stdin = std::io::stdin().lock().take(LONGEST_ARGUMENTS);
     while let Ok(length @ 1..) = stdin.read(&mut piece) {
         arguments.extend_from_slice(piece.get(..length).unwrap_or_default());
-        let is_unfinished = serde_json::from_slice::<Value>(&arguments).is_err_and(|error| error.is_eof());
+        let text = String::from_utf8_lossy(&arguments);
+        let is_unfinished = serde_json::from_str::<Value>(&text).is_err_and(|error| error.is_eof());
         if !is_unfinished {
             break;
         }
     }
-    if arguments.iter().all(u8::is_ascii_whitespace) { b"{}".to_vec() } else { arguments }
+    match String::from_utf8_lossy(&arguments).trim() {
+        "" => "{}".to_owned(),
+        text => text.to_owned(),
+    }
 }
 
 fn connections(snapshot: &Snapshot) -> Answer<Value> {

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -16,18 +15,6 @@ pub enum Json {
 impl From<Value> for Json {
     fn from(value: Value) -> Json {
         Json::Plain(value)
-    }
-}
-
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Json::Object(members) => {
-                serializer.collect_map(members.iter().map(|(name, value)| (name, value)))
-            }
-            Json::Array(items) => serializer.collect_seq(items),
-            Json::Plain(value) => value.serialize(serializer),
-        }
     }
 }
 
@@ -49,6 +36,24 @@ impl Json {
 /// On one line.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        match self {
+            Json::Plain(value) => value.fmt(f),
+            Json::Object(members) => {
+                f.write_str("{")?;
+                for (position, (name, value)) in members.iter().enumerate() {
+                    let comma = if position == 0 { "" } else { "," };
+                    write!(f, "{comma}{}:{value}", Value::from(name.as_str()))?;
+                }
+                f.write_str("}")
+            }
+            Json::Array(items) => {
+                f.write_str("[")?;
+                for (position, item) in items.iter().enumerate() {
+                    let comma = if position == 0 { "" } else { "," };
+                    write!(f, "{comma}{item}")?;
+                }
+                f.write_str("]")
+            }
+        }
     }
 }

@@ -166,10 +166,12 @@ fn rounds(link: &Link, since: u64, end: u64, limit: usize) -> Value {
         let answered = tenths(reply);
         match found.iter_mut().find(|(other, _)| *other == at) {
             Some((_, best)) => *best = (*best).into_iter().chain(answered).min(),
-            None => found.push((at, answered)),
+            None => {
+                let place = found.iter().rposition(|(other, _)| *other < at).map_or(0, |before| before + 1);
+                found.insert(place, (at, answered));
+            }
         }
     }
-    found.sort_unstable();
     last_of(found.into_iter().map(|(_, best)| best.into()).collect(), limit)
 }
 
