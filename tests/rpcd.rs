@@ -261,6 +261,7 @@ fn the_list_of_methods_is_what_rpcd_reads_and_every_method_in_it_answers() {
     for (method, arguments) in methods {
         let needed = match method.as_str() {
             "test" => json!({ "interface": "wan" }),
+            "explain" => json!({ "dest": "198.51.100.7" }),
             "test_result" => json!({ "id": 1 }),
             _ => json!({}),
         };
@@ -297,6 +298,8 @@ fn what_cannot_be_meant_is_an_invalid_argument() {
         ("events", r#"{"limit": "20"}"#),
         ("rules", r#"{"offset": {}}"#),
         ("test", "{}"),
+        ("explain", "{}"),
+        ("explain", r#"{"dest": 5}"#),
         ("test_result", r#"{"id": "x"}"#),
         ("nosuch", "{}"),
         ("quit", "{}"),
@@ -551,6 +554,26 @@ fn without_a_tracker_the_kernel_is_still_told_and_one_that_hangs_is_not_waited_f
     let _ = Command::new("kill").args(["-CONT", &tracker.id().to_string()]).status();
     site.ask("quit");
     tracker.wait().unwrap();
+}
+
+#[test]
+fn explain_answers_what_a_page_asks() {
+    let Some(site) = started() else { return };
+    site.await_status("wanb", "online");
+    let asked = json!({ "dest": "198.51.100.7", "src": "192.168.1.2%lan0", "proto": "udp", "port": 53 });
+    let reply = call(&site, "explain", &asked);
+    assert_eq!(
+        (&reply["rule"], &reply["policy"], &reply["verdict"]),
+        (&json!("dns"), &json!("wanb_only"), &json!("uplink"))
+    );
+    assert_eq!(reply["ways"][0]["interface"], "wanb");
+    let typed = json!({ "dest": "198.51.100.7", "src": "192.168.1.2%lan0", "proto": "udp", "port": "53" });
+    assert_eq!(call(&site, "explain", &typed), reply);
+    for mistaken in [json!({ "dest": "example.org" }), json!({ "dest": "1.1.1.1", "port": -1 })] {
+        let output = call_with(site.command(), "explain", &mistaken.to_string());
+        let reply: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(reply["error"].is_string(), "{mistaken}: {reply}");
+    }
 }
 
 #[test]

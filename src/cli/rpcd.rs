@@ -16,6 +16,7 @@ use crate::report::{
 use crate::system::files::{Directories, uptime_s};
 use crate::system::{conntrack, host, settings, tracks};
 
+use super::explain::{self, Asked};
 use super::options::Arguments;
 use super::{ExitCode, inspect, show};
 
@@ -29,6 +30,7 @@ const LIST: &str = r#"{
 "rules": {"offset": 32, "limit": 32, "brief": false},
 "policies": {"policy": "", "connections": false},
 "check": {},
+"explain": {"src": "", "dest": "", "proto": "", "port": 32},
 "test": {"interface": ""},
 "test_result": {"id": 32}
 }"#;
@@ -108,6 +110,7 @@ impl Call {
             "rules" => self.rules(),
             "policies" => self.policies(),
             "check" => self.check(),
+            "explain" => self.explain(),
             "test" => self.test(),
             "test_result" => self.test_result(),
             unknown => Err(Refusal::InvalidArgument(format!("unknown method '{unknown}'"))),
@@ -248,6 +251,26 @@ impl Call {
             "differs": running.as_ref().map_or(0, show::drift),
             "problems": worst,
         }))
+    }
+
+    fn explain(&self) -> Answer<Value> {
+        let Some(destination) = self.text("dest")? else {
+            return Err(Refusal::InvalidArgument("dest is missing".to_owned()));
+        };
+        // A page hands over what was typed.
+        let port = match self.arguments.get("port") {
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => self.text("port")?.map(str::to_owned),
+        };
+        let (from, protocol) = (self.text("src")?, self.text("proto")?);
+        let asked = Asked { from, destination, protocol, port: port.as_deref(), ..Asked::default() };
+        match explain::answer(&asked) {
+            Ok(answer) => match answer.get("error").and_then(Value::as_str) {
+                Some(mistake) => impossible(mistake),
+                None => Ok(answer),
+            },
+            Err(error) => impossible(format!("{error:#}")),
+        }
     }
 
     fn test(&self) -> Answer<Value> {
