@@ -26,6 +26,7 @@ pub mod probe_packet;
 pub mod reconcile;
 pub mod report;
 pub mod scrape;
+pub mod sorted;
 pub mod system;
 pub mod track;
 pub mod uci;

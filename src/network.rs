@@ -7,11 +7,12 @@ pub mod plain;
 mod route;
 mod rule;
 pub mod source;
+mod stored;
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use route::{Hop, MetricValue, Route, RouteKey, RouteKind, attribute, listing, scope};
 pub use rule::{IpRule, RuleAction};
@@ -24,80 +25,71 @@ pub const TABLE_MAIN: u32 = 254;
 pub const TABLE_LOCAL: u32 = 255;
 
 /// The observed router, without anything we put there ourselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Network {
     /// Logical interfaces by name (netifd's, or on plain Linux the ones our configuration names).
-    pub interfaces: BTreeMap<String, LogicalInterface>,
+    pub interfaces: SortedMap<String, LogicalInterface>,
     pub devices: Vec<Device>,
     /// Routes of every table, except those that carry our protocol.
     pub routes: Vec<Route>,
     /// False where the kernel knows no IPv6: nothing of that family is planned then.
-    #[serde(default = "yes")]
     pub has_ipv6: bool,
     /// Elements of the `inet fw4` sets that rules name with `option ipset`, as networks.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub fw4_sets: BTreeMap<String, Vec<Prefix>>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub fw4_sets: SortedMap<String, Vec<Prefix>>,
 }
 
-fn yes() -> bool {
-    true
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LogicalInterface {
     pub up: bool,
     /// The layer 3 device, once there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    #[serde(default)]
     pub uptime_s: u64,
     /// Own addresses, IPv4 first, in the host's order of preference.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<InterfaceAddress>,
     /// Delegated IPv6 prefixes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<Prefix>,
     /// Addresses the router took from those prefixes, for this interface or its LANs: a source for uplinks
     /// without an own one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assigned: Vec<IpAddr>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gateways: Vec<IpAddr>,
     /// Name servers this interface came with.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub name_servers: Vec<IpAddr>,
 }
 
 /// An address with the length of its network: unlike a `Prefix` it keeps its host bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct InterfaceAddress {
     pub address: IpAddr,
     pub length: u8,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Device {
     pub index: u32,
     pub name: String,
     /// The kernel's link kind ("vlan", "gre", "wireguard"), where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     pub up: bool,
     pub carrier: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<DeviceAddress>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceAddress {
     pub address: IpAddr,
     pub length: u8,
     /// 0 global, 253 link, 254 host.
-    #[serde(default)]
     pub scope: u8,
-    #[serde(default)]
     pub deprecated: bool,
-    #[serde(default)]
     pub tentative: bool,
 }
 

@@ -13,7 +13,7 @@ mod rules;
 mod top;
 mod uplinks;
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::config::Config;
 use crate::network::{IpRule, Network, Route};
@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub config: Config,
     pub network: Network,
     pub health: Health,
-    pub tracks: BTreeMap<String, Track>,
+    pub tracks: SortedMap<String, Track>,
     pub ruleset: nft::Observed,
     pub rules: Vec<IpRule>,
     /// Routes that carry our protocol number.
@@ -61,7 +61,7 @@ pub struct Track {
     pub lost: u64,
     pub turn: u64,
     pub time_s: u64,
-    pub targets: BTreeMap<String, TrackedTarget>,
+    pub targets: SortedMap<String, TrackedTarget>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod repair;
 mod switching;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub struct Tracker {
     config: Config,
     /// In the file that the configuration was read from, how many of each severity.
     problems: [(&'static str, usize); 3],
-    watches: BTreeMap<String, Watch>,
+    watches: SortedMap<String, Watch>,
     network: Network,
     prober: Prober,
     monitor: Monitor,
@@ -79,7 +79,7 @@ pub struct Tracker {
     /// Of tests that nobody waits for, the newest last.
     finished: Vec<Finished>,
     last_test: u32,
-    followers: BTreeMap<ClientId, u64>,
+    followers: SortedMap<ClientId, u64>,
     drill: Option<Drill>,
     ends: Option<Ending>,
     _only_one: Lock,
@@ -101,8 +101,8 @@ struct PersonsTest {
     client: Option<ClientId>,
     id: u32,
     interface: String,
-    missing: BTreeSet<usize>,
-    findings: BTreeMap<usize, ProbeResult>,
+    missing: SortedSet<usize>,
+    findings: SortedMap<usize, ProbeResult>,
     until: Duration,
 }
 

@@ -1,6 +1,6 @@
 //! The compiled rules against the rules tried one by one: same first match for every packet.
 
-use std::collections::BTreeMap;
+use mwan3::sorted::SortedMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mwan3::address::{AddressMatch, Family, PortRange, Prefix, address_bits};
@@ -161,7 +161,7 @@ fn compiled_equals_naive(
         Family::Ipv4 => IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | host)),
         Family::Ipv6 => IpAddr::V6(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(host))),
     };
-    let sets = BTreeMap::from([("streaming".to_owned(), (0..0x420).step_by(3).map(address).collect())]);
+    let sets = SortedMap::from([("streaming".to_owned(), (0..0x420).step_by(3).map(address).collect())]);
     for (protocol, (source, destination), ports, input) in packets {
         let packet = Packet {
             protocol: *protocol,

@@ -18,6 +18,7 @@ const MAY_INDEX: &[(&str, &str, &str)] = &[
     ("network/netifd.rs", "v6.segments()[4..]", "eight segments"),
     ("network/plain.rs", "segments()[0]", "eight segments"),
     ("network/source.rs", "segments()[0]", "eight segments"),
+    ("sorted.rs", "self.entries[place]", "it was found, or just put there"),
     ("plan/dispatch.rs", "spans[dimension]", "dimensions count up to the length of the array"),
     ("plan/dispatch.rs", "spans[*dimension]", "dimensions count up to the length of the array"),
     ("plan/routing.rs", "uplinks[..position]", "the position is one of enumerate"),

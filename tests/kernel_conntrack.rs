@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::collections::BTreeMap;
+use mwan3::sorted::SortedMap;
 use std::net::IpAddr;
 
 use mwan3::address::Family;
@@ -69,14 +69,14 @@ fn two_uplinks_of_connections() {
 
 const MASK: u32 = 0x3f00;
 
-fn counts() -> BTreeMap<u32, u64> {
+fn counts() -> SortedMap<u32, u64> {
     conntrack::count_by_mark(MASK).unwrap()
 }
 
 #[test]
 fn connections_are_counted_by_the_bits_of_the_mask() {
     in_namespace(|| {
-        assert_eq!(counts(), BTreeMap::new());
+        assert_eq!(counts(), SortedMap::new());
         two_uplinks_of_connections();
         assert_eq!(counts(), [(0, 1), (0x100, 40), (0x200, 20), (0x3f00, 1)].into());
         assert_eq!(conntrack::count_by_mark(0).unwrap(), [(0, 62)].into());
@@ -92,7 +92,7 @@ fn the_connections_of_one_uplink_are_forgotten_in_both_families_and_no_others() 
         conntrack::flush_marked(MarkFilter { value: 0x100, mask: MASK }).unwrap();
         assert_eq!(counts(), [(0, 1), (0x200, 20), (0x3f00, 1)].into());
         conntrack::flush_all().unwrap();
-        assert_eq!(counts(), BTreeMap::new());
+        assert_eq!(counts(), SortedMap::new());
     });
 }
 

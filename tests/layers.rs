@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 
 /// Each top module with what it may use, from the ground up. A module may always use itself.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("sorted", &[]),
     ("address", &[]),
     ("alert", &[]),
     ("import", &[]),
     ("mark", &[]),
-    ("uci", &[]),
-    ("network", &["address", "mark"]),
-    ("nft", &["address"]),
-    ("config", &["address", "mark", "network", "uci"]),
+    ("uci", &["sorted"]),
+    ("network", &["address", "mark", "sorted"]),
+    ("nft", &["address", "sorted"]),
+    ("config", &["address", "mark", "network", "sorted", "uci"]),
     ("probe_packet", &["address"]),
-    ("health", &["address", "config"]),
-    ("plan", &["address", "config", "mark", "network", "nft"]),
-    ("report", &["address", "config", "health", "mark", "network", "nft", "plan"]),
+    ("health", &["address", "config", "sorted"]),
+    ("plan", &["address", "config", "mark", "network", "nft", "sorted"]),
+    ("report", &["address", "config", "health", "mark", "network", "nft", "plan", "sorted"]),
     (
         "system",
         &[
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan",
             "probe_packet",
             "report",
+            "sorted",
             "uci",
         ],
     ),
@@ -50,6 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "reconcile",
             "report",
             "scrape",
+            "sorted",
             "system",
         ],
     ),

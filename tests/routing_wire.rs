@@ -58,7 +58,7 @@ prop_compose! {
         algorithm in prop::option::of("[a-z]{1,15}"),
         family in Just(family),
     ) -> Route {
-        let mut metrics: std::collections::BTreeMap<_, _> =
+        let mut metrics: mwan3::sorted::SortedMap<_, _> =
             mtu.map(|mtu| (2, MetricValue::Number(mtu))).into_iter().collect();
         metrics.extend(algorithm.map(|name| (16, MetricValue::Text(name))));
         let hops = hops.into_iter().map(|(hop, weight)| Hop { weight, ..hop }).collect();

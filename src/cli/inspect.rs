@@ -185,11 +185,11 @@ impl Case {
     pub fn read(folder: &Path) -> Result<Case> {
         let text =
             fs::read(folder.join("mwan3")).with_context(|| format!("no mwan3 in {}", folder.display()))?;
-        let network = fs::read(folder.join("network.json")).context("no network.json")?;
+        let network = fs::read_to_string(folder.join("network.json")).context("no network.json")?;
         let health = fs::read_to_string(folder.join("health")).unwrap_or_default();
         Ok(Case {
             settings: settings::read("mwan3", &text, &[]),
-            network: serde_json::from_slice(&network).context("network.json")?,
+            network: serde_json::from_str(&network).context("network.json")?,
             health: parse_health(&health)?,
         })
     }

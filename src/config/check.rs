@@ -5,7 +5,7 @@ mod network;
 mod shadow;
 mod usage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 use std::net::IpAddr;
 
 use crate::address::Family;
@@ -37,7 +37,7 @@ pub fn check(config: &Config, package: &Package, file: &str, network: Option<&Ne
 /// Collects problems and knows where in the file their sections stand.
 struct Report<'a> {
     file: &'a str,
-    sections: BTreeMap<(SectionKind, &'a str), &'a Section>,
+    sections: SortedMap<(SectionKind, &'a str), &'a Section>,
     problems: Vec<Problem>,
 }
 
@@ -112,8 +112,8 @@ fn name_is_free(policy: &Policy, report: &mut Report<'_>) {
 }
 
 fn interfaces_are_distinct(policy: &Policy, report: &mut Report<'_>) {
-    let mut seen = BTreeMap::new();
-    let mut told = BTreeSet::new();
+    let mut seen = SortedMap::new();
+    let mut told = SortedSet::new();
     for member in &policy.members {
         let key = (member.metric, &*member.interface);
         let Some(first) = seen.insert(key, &*member.name) else { continue };

@@ -6,7 +6,7 @@ mod interface;
 mod policy;
 mod rule;
 
-use std::collections::BTreeSet;
+use crate::sorted::SortedSet;
 
 use crate::uci::{Package, Section};
 
@@ -38,7 +38,7 @@ struct Sections<'a>(Vec<(SectionKind, &'a Section)>);
 
 impl<'a> Sections<'a> {
     fn sort(package: &'a Package, file: &str, problems: &mut Vec<Problem>) -> Sections<'a> {
-        let mut names = BTreeSet::new();
+        let mut names = SortedSet::new();
         let mut known = Vec::new();
         for section in &package.sections {
             let text = match SectionKind::from_name(&section.kind) {

@@ -1,6 +1,6 @@
 //! Reasons and log lines. The log lines are the shell package's, to the letter: people's filters read them.
 
-use std::collections::BTreeSet;
+use crate::sorted::SortedSet;
 use std::time::Duration;
 
 use crate::config::{TrackMethod, Tracking};
@@ -57,7 +57,7 @@ pub(super) fn lost_round(round: &Round, tracking: &Tracking, timeout: Duration) 
         .filter_map(|asked| asked.hard_failure.as_deref())
         .collect();
     if !hard.is_empty() {
-        let reasons: BTreeSet<&str> = hard.iter().copied().collect();
+        let reasons: SortedSet<&str> = hard.iter().copied().collect();
         let reasons: Vec<&str> = reasons.into_iter().collect();
         parts.push(format!("{} failed ({})", targets(hard.len(), total), reasons.join(", ")));
     }
@@ -93,10 +93,12 @@ pub(super) fn fault(fault: LinkFault, device: &str) -> String {
 
 /// `250 ms`, `1 s`, `2.5 s`.
 pub(super) fn duration(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{} ms", duration.as_millis())
-    } else {
-        format!("{} s", duration.as_millis() as f64 / 1000.0)
+    let (seconds, ms) = (duration.as_secs(), duration.subsec_millis());
+    match (seconds, ms) {
+        (0, _) => format!("{ms} ms"),
+        (_, 0) => format!("{seconds} s"),
+        // Without floating point, whose printing alone is 10 KB.
+        _ => format!("{seconds}.{} s", format!("{ms:03}").trim_end_matches('0')),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What netifd's answer to `network.interface dump` says about the logical interfaces. Fields that are
 //! missing, of a wrong type or not what they should be cost themselves, never their interface.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::address::{Family, Prefix};
 use super::source::{Preference, Reach, preference, reach};
 use super::{InterfaceAddress, LogicalInterface};
 
-pub fn from_dump(dump: &Value) -> BTreeMap<String, LogicalInterface> {
+pub fn from_dump(dump: &Value) -> SortedMap<String, LogicalInterface> {
     let interfaces: Vec<(&str, &Value)> = entries(dump, "interface")
         .filter_map(|interface| Some((text(interface, "interface")?, interface)))
         .collect();

@@ -1,7 +1,7 @@
 //! Logical interfaces on a host without netifd: each is a device, and is up while that device carries
 //! traffic for it.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use crate::address::Family;
@@ -18,7 +18,7 @@ pub struct Named {
     pub family: Option<Family>,
 }
 
-pub fn logical_interfaces(names: &[Named], network: &Network) -> BTreeMap<String, LogicalInterface> {
+pub fn logical_interfaces(names: &[Named], network: &Network) -> SortedMap<String, LogicalInterface> {
     names
         .iter()
         .filter_map(|named| {

@@ -3,17 +3,17 @@
 
 mod text;
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::address::{Family, Prefix};
 
 pub use text::{RouteCommand, listing};
 
 /// RTN_*: what the route does with a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteKind {
     Unicast,
@@ -52,6 +52,10 @@ impl RouteKind {
         Self::ALL.iter().find(|entry| entry.0 == self).map_or("unicast", |entry| entry.2)
     }
 
+    pub fn of_name(name: &str) -> Option<RouteKind> {
+        Self::ALL.iter().find(|entry| entry.2 == name).map(|entry| entry.0)
+    }
+
     /// Packets end here, with or without an answer.
     pub fn is_reject(self) -> bool {
         matches!(self, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw)
@@ -77,57 +81,52 @@ pub mod scope {
     pub const HOST: u8 = 254;
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Route {
     pub family: Family,
     pub table: u32,
     pub kind: RouteKind,
     pub destination: Prefix,
     /// IPv6 source-specific routing (`from`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Prefix>,
-    #[serde(default)]
     pub tos: u8,
     pub protocol: u8,
-    #[serde(default)]
     pub scope: u8,
-    #[serde(default)]
     pub metric: u32,
     /// One for an ordinary route, several for multipath, none for `unreachable` and its like.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hops: Vec<Hop>,
     /// A nexthop object; `hops` then only tells what it resolves to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub nexthop_id: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_source: Option<IpAddr>,
     /// RTA_METRICS by RTAX number (1 the set of locked ones, 2 mtu, 8 advmss, 16 congctl …).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metrics: BTreeMap<u16, MetricValue>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub metrics: SortedMap<u16, MetricValue>,
     /// Attributes we have no use for, copied as they came.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub other: BTreeMap<u16, Vec<u8>>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub other: SortedMap<u16, Vec<u8>>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Hop {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// May be of the other family (`via inet6 …`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
-    #[serde(default)]
     pub onlink: bool,
     /// 1 is the kernel's default (0 is taken as 1); meaningful in multipath routes only.
-    #[serde(default)]
     pub weight: u16,
     /// Attributes of this hop we have no use for (encapsulation, realms, see `attribute`), copied as they
     /// came.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub other: BTreeMap<u16, Vec<u8>>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub other: SortedMap<u16, Vec<u8>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub enum MetricValue {
     Number(u32),

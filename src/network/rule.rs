@@ -1,42 +1,40 @@
 //! One ip rule, wanted or observed. `Display` is iproute2's syntax.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::address::{Family, Prefix};
 
 use super::route::protocol_name;
 use super::{TABLE_LOCAL, TABLE_MAIN};
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct IpRule {
     pub family: Family,
     pub priority: u32,
-    #[serde(default)]
     pub inverted: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Prefix>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Prefix>,
-    #[serde(default)]
     pub tos: u8,
     /// Value and mask.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<(u32, u32)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input_device: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_device: Option<String>,
     pub action: RuleAction,
     pub protocol: u8,
     /// Selectors we have no use for; a rule that has any is never one of ours.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub other: BTreeMap<u16, Vec<u8>>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub other: SortedMap<u16, Vec<u8>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleAction {
     Lookup(u32),
@@ -61,7 +59,7 @@ impl IpRule {
             output_device: None,
             action,
             protocol,
-            other: BTreeMap::new(),
+            other: SortedMap::new(),
         }
     }
 

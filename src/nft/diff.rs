@@ -1,7 +1,7 @@
 //! From what the kernel holds of our table to what we want of it, in as few changes as do it. A chain is
 //! the unit: one whose rules are already right is not touched and keeps its counters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 
 use crate::address::Span;
 
@@ -13,8 +13,8 @@ pub struct Observed {
     pub exists: bool,
     /// Somebody switched it off: its chains are there and see no packet.
     pub is_dormant: bool,
-    pub sets: BTreeMap<String, ObservedSet>,
-    pub chains: BTreeMap<String, ObservedChain>,
+    pub sets: SortedMap<String, ObservedSet>,
+    pub chains: SortedMap<String, ObservedChain>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ fn everything(wanted: &Table) -> Vec<Change<'_>> {
 }
 
 fn differences<'a>(observed: &'a Observed, wanted: &'a Table) -> Vec<Change<'a>> {
-    let unusable: BTreeSet<&str> = wanted
+    let unusable: SortedSet<&str> = wanted
         .sets
         .iter()
         .filter(|set| observed.sets.get(&set.name).is_some_and(|held| !fits(held, set)))
@@ -157,7 +157,7 @@ fn missing<'n>(
     held: impl Iterator<Item = &'n String>,
     wanted: impl Iterator<Item = &'n String>,
 ) -> Vec<&'n str> {
-    let wanted: BTreeSet<&String> = wanted.collect();
+    let wanted: SortedSet<&String> = wanted.collect();
     held.filter(|name| !wanted.contains(name)).map(String::as_str).collect()
 }
 
@@ -172,7 +172,7 @@ fn fits(held: &ObservedSet, wanted: &Set) -> bool {
         }
 }
 
-fn uses(chain: &Chain, sets: &BTreeSet<&str>) -> bool {
+fn uses(chain: &Chain, sets: &SortedSet<&str>) -> bool {
     chain.rules.iter().flat_map(|rule| &rule.statements).any(|statement| match statement {
         Statement::InSet { set, .. } | Statement::Remember { set, .. } => sets.contains(set.as_str()),
         _ => false,

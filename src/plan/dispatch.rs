@@ -1,7 +1,7 @@
 //! User rules compiled: by protocol first, then runs of rules with the same tests become one verdict map.
 //! First match wins exactly as written: a rule may join an earlier map only past rules it cannot meet.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::address::{AddressMatch, Family, PortRange, Span, merge_spans, subtract_spans};
 use crate::nft::{Chain, Field, Relation, Rule, Statement, Value, ValueRange, Verdict};
@@ -437,5 +437,5 @@ pub struct Packet<'a> {
     pub ports: Option<(u16, u16)>,
     pub input_device: Option<&'a str>,
     /// The content of the sets that rules name.
-    pub sets: &'a BTreeMap<String, Vec<std::net::IpAddr>>,
+    pub sets: &'a SortedMap<String, Vec<std::net::IpAddr>>,
 }

@@ -1,6 +1,6 @@
 //! The ip rules and the routing table of each uplink that is up. Numbers: docs/marks-and-tables.md.
 
-use std::collections::BTreeSet;
+use crate::sorted::SortedSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::address::{Family, Prefix};
@@ -79,7 +79,7 @@ pub(super) fn routes(config: &Config, network: &Network, uplinks: &[Uplink<'_>])
         let is_second = uplinks[..position]
             .iter()
             .any(|other| other.interface.family == family && other.device.as_ref() == Some(device));
-        let uplink_devices: BTreeSet<&str> =
+        let uplink_devices: SortedSet<&str> =
             same_family().filter_map(|other| other.device.as_deref()).collect();
         let own_device = if is_second { None } else { Some(device.as_str()) };
         routes.extend(table(config, network, uplink, &sources, own_device, &uplink_devices));
@@ -93,9 +93,9 @@ fn table(
     uplink: &Uplink<'_>,
     sources: &[&Route],
     own_device: Option<&str>,
-    uplink_devices: &BTreeSet<&str>,
+    uplink_devices: &SortedSet<&str>,
 ) -> Vec<Route> {
-    let mut keys = BTreeSet::new();
+    let mut keys = SortedSet::new();
     let mut routes: Vec<Route> = sources
         .iter()
         .filter(|route| route.family == uplink.interface.family)
@@ -111,7 +111,7 @@ fn table(
 
 /// The part of a route that belongs into the table of the uplink with `own_device`, if any: its own routes,
 /// and those that belong to no uplink; never one that leads out of another uplink.
-fn share_of(route: &Route, own_device: Option<&str>, uplink_devices: &BTreeSet<&str>) -> Option<Route> {
+fn share_of(route: &Route, own_device: Option<&str>, uplink_devices: &SortedSet<&str>) -> Option<Route> {
     let is_own = |hop: &&Hop| hop.device.is_some() && hop.device.as_deref() == own_device;
     let is_others = |hop: &&Hop| {
         hop.device.as_deref().is_some_and(|device| uplink_devices.contains(device)) && !is_own(hop)

@@ -2,7 +2,7 @@
 //! mark; the first packet of a flow passes known networks and then the compiled user rules.
 //! The life of a packet is drawn in docs/architecture.md.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::address::Family;
 use crate::config::{Config, Policy};
@@ -115,7 +115,7 @@ pub(super) fn known_set_names(config: &Config, family: Family) -> Vec<String> {
 }
 
 /// One set per name that rules give as `ipset`: a mirror of fw4's where that has one, else for others to fill.
-fn user_sets(network: &Network, of_sets: &BTreeMap<&str, Family>, families: &[Family]) -> Vec<Set> {
+fn user_sets(network: &Network, of_sets: &SortedMap<&str, Family>, families: &[Family]) -> Vec<Set> {
     let wanted = of_sets.iter().filter(|(_, family)| families.contains(family));
     wanted
         .map(|(name, family)| {
@@ -130,14 +130,14 @@ fn user_sets(network: &Network, of_sets: &BTreeMap<&str, Family>, families: &[Fa
 
 /// What each set holds: what fw4 has in it; else what the first rule that names it is for, where a rule of
 /// one family says more than one of both.
-pub(super) fn set_families<'a>(config: &'a Config, network: &Network) -> BTreeMap<&'a str, Family> {
+pub(super) fn set_families<'a>(config: &'a Config, network: &Network) -> SortedMap<&'a str, Family> {
     let named =
         || config.rules.iter().filter_map(|rule| Some((&*rule.ipset.as_ref()?.name, &*rule.families)));
     let certain = named().filter(|(_, families)| families.len() == 1);
-    let mut found = BTreeMap::new();
+    let mut found = SortedMap::new();
     for (name, families) in certain.chain(named()) {
         if let Some(family) = families.first() {
-            found.entry(name).or_insert(*family);
+            found.or_insert(name, *family);
         }
     }
     for (name, _) in named() {

@@ -1,12 +1,12 @@
 //! Which uplinks exist right now, by which device, and which of them policies may use.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::config::{Config, Interface};
 use crate::network::Network;
 
 /// What trackers and people last said about each uplink, by name.
-pub type Health = BTreeMap<String, Verdict>;
+pub type Health = SortedMap<String, Verdict>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -1,6 +1,6 @@
 //! The connection tracker: forgetting connections by mark, and telling what it holds.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
@@ -114,13 +114,13 @@ pub fn is_absent(error: &NetlinkError) -> bool {
 }
 
 /// How many connections carry each mark, of which only the bits of `mask` are looked at.
-pub fn count_by_mark(mask: u32) -> Result<BTreeMap<u32, u64>, NetlinkError> {
-    let mut counts = BTreeMap::new();
+pub fn count_by_mark(mask: u32) -> Result<SortedMap<u32, u64>, NetlinkError> {
+    let mut counts = SortedMap::new();
     let mut socket = Socket::open(netlink::NETFILTER)?;
     // Being told of one twice while the table changes is no reason to start again.
     socket.stream(GET, &marked(None), |message| {
         if let Some(mark) = decode_mark(message.payload) {
-            let count: &mut u64 = counts.entry(mark & mask).or_default();
+            let count: &mut u64 = counts.or_default(mark & mask);
             *count = count.saturating_add(1);
         }
     })?;

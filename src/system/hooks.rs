@@ -1,13 +1,15 @@
 //! Scripts that are told of events: hotplug on OpenWrt, /etc/mwan3.user and hook folders elsewhere. They run
 //! one at a time per interface, in their own process group, with a time limit; nobody waits for them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use crate::sorted::SortedMap;
 
 use super::background::keep_descriptors_here;
 use super::clock::since_boot;
@@ -51,7 +53,7 @@ impl Notice {
 
 #[derive(Debug, Default)]
 pub struct Hooks {
-    queues: BTreeMap<String, Queue>,
+    queues: SortedMap<String, Queue>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +64,7 @@ struct Queue {
 
 impl Hooks {
     pub fn tell(&mut self, notice: &Notice, now: Duration) {
-        let queue = self.queues.entry(notice.interface.clone()).or_default();
+        let queue = self.queues.or_default(notice.interface.clone());
         for command in commands(notice) {
             if queue.waiting.len() >= MOST_WAITING {
                 log::warn!(

@@ -1,7 +1,7 @@
 //! The router as it is now: the kernel's links, routes and rules, and the host's logical interfaces, from
 //! netifd where it runs, else from the devices themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -76,12 +76,12 @@ pub fn traffic() -> Vec<Traffic> {
 }
 
 /// Only what rules name is read: the firewall may hold sets of a hundred thousand addresses.
-fn fw4_sets(config: &Config) -> Result<BTreeMap<String, Vec<Prefix>>, NetlinkError> {
-    let names: BTreeSet<&str> =
+fn fw4_sets(config: &Config) -> Result<SortedMap<String, Vec<Prefix>>, NetlinkError> {
+    let names: SortedSet<&str> =
         config.rules.iter().filter_map(|rule| rule.ipset.as_ref()).map(|set| &*set.name).collect();
     match nftables::address_sets(FIREWALL_TABLE, &names) {
         // `mwan3 plan` works without privileges, and on a kernel without nftables nothing can be mirrored.
-        Err(error) if error.errno == libc::EPERM || error.is_unsupported() => Ok(BTreeMap::new()),
+        Err(error) if error.errno == libc::EPERM || error.is_unsupported() => Ok(SortedMap::new()),
         found => found,
     }
 }
@@ -93,7 +93,7 @@ fn interfaces(
     directories: &Directories,
     config: &Config,
     host: &Host,
-) -> Result<(BTreeMap<String, LogicalInterface>, bool)> {
+) -> Result<(SortedMap<String, LogicalInterface>, bool)> {
     let mut interfaces = logical_interfaces(&named_devices(directories, config), &host.network);
     let may_be_away = host.routes.is_empty() || !Path::new(NETIFD_PROGRAM).exists();
     let (known, is_remembered) = match ask_netifd() {
@@ -109,12 +109,12 @@ fn interfaces(
 
 /// What netifd last said to this process, and until when it is not asked again because it kept us waiting. A bus
 /// that hangs must not keep the tracker from leaving a dead uplink: for that the kernel's word is enough.
-static NETIFD: Mutex<Option<(BTreeMap<String, LogicalInterface>, Duration)>> = Mutex::new(None);
+static NETIFD: Mutex<Option<(SortedMap<String, LogicalInterface>, Duration)>> = Mutex::new(None);
 const SILENCE: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_millis(500);
 
 /// With whether this is what it said last, for want of an answer.
-fn ask_netifd() -> Result<(BTreeMap<String, LogicalInterface>, bool), UbusError> {
+fn ask_netifd() -> Result<(SortedMap<String, LogicalInterface>, bool), UbusError> {
     let mut last = NETIFD.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((known, _)) = last.as_ref().filter(|(_, silent_until)| since_boot() < *silent_until) {
         return Ok((known.clone(), true));

@@ -1,7 +1,7 @@
 //! The logical interfaces of an OpenWrt host, from one call to netifd. What the reply means is decided in
 //! `network::netifd`.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::network::netifd::from_dump;
 
 use super::ubus::{Bus, UbusError};
 
-pub fn interfaces(bus: &mut Bus) -> Result<BTreeMap<String, LogicalInterface>, UbusError> {
+pub fn interfaces(bus: &mut Bus) -> Result<SortedMap<String, LogicalInterface>, UbusError> {
     let dump = bus.call("network.interface", "dump", &json!({}))?;
     // A host without interfaces would have us take down every uplink: that must have been said outright.
     if !dump.get("interface").is_some_and(Value::is_array) {

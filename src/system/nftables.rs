@@ -9,7 +9,7 @@ mod key;
 mod mirror;
 pub(super) mod numbers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -171,14 +171,14 @@ fn observe_once(socket: &mut Socket, table: &str) -> Result<View, NetlinkError> 
         return Ok(View { observed: Observed::default(), is_consistent: true });
     };
     let is_dormant = decode::is_dormant(&found.payload);
-    let mut chains: BTreeMap<_, _> = questions
+    let mut chains: SortedMap<_, _> = questions
         .ask(message::GET_CHAIN, &request_in(chain::TABLE, table))?
         .iter()
         .filter_map(|answer| decode::chain(&answer.payload, table))
         .collect();
     // The kernel counts the rules of transactions under way when it goes on with a dump, and so may tell
     // a rule twice.
-    let mut told = BTreeSet::new();
+    let mut told = SortedSet::new();
     for answer in questions.ask(message::GET_RULE, &request_in(rule::TABLE, table))? {
         if let Some(DecodedRule { chain, handle, rule }) = decode::rule(&answer.payload, table)
             && let Some(chain) = chains.get_mut(&chain)
@@ -187,7 +187,7 @@ fn observe_once(socket: &mut Socket, table: &str) -> Result<View, NetlinkError> 
             chain.rules.push(rule);
         }
     }
-    let mut sets = BTreeMap::new();
+    let mut sets = SortedMap::new();
     for answer in questions.ask(message::GET_SET, &request_in(set::TABLE, table))? {
         if let Some(set) = decode::set(&answer.payload, table) {
             let observed = questions.observed_set(table, &set)?;

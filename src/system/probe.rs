@@ -12,7 +12,7 @@ mod socket;
 mod stream;
 mod uplink;
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
@@ -70,7 +70,7 @@ pub enum Interest {
 }
 
 pub struct Prober {
-    channels: BTreeMap<RawFd, Channel>,
+    channels: SortedMap<RawFd, Channel>,
     desk: Desk,
     identifier_base: u16,
     next_echo: u16,
@@ -132,7 +132,7 @@ const MOST_PER_WAKEUP: usize = 64;
 impl Prober {
     pub fn new() -> io::Result<Prober> {
         Ok(Prober {
-            channels: BTreeMap::new(),
+            channels: SortedMap::new(),
             desk: Desk::new(),
             identifier_base: u16::from_be_bytes(socket::random()?),
             next_echo: 0,

@@ -1,6 +1,6 @@
 //! The status files of the trackers, read for reports.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::report::{Track, TrackedTarget};
 
 use super::files::{Directories, read_line, read_number};
 
-pub fn read(directories: &Directories, config: &Config) -> BTreeMap<String, Track> {
+pub fn read(directories: &Directories, config: &Config) -> SortedMap<String, Track> {
     config
         .interfaces
         .iter()

@@ -1,22 +1,22 @@
 //! Alerts while the tracker runs: hands news to the outboxes, and couriers their messages. Nothing here waits.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::alert::{Change, Light, Message, News, Outbox, status_lines};
 use crate::config::{Alert, AlertMethod};
 use crate::health::Transition;
+use crate::sorted::SortedMap;
 use crate::system::deliver::{Courier, host_name, unix_time_s, write_status_file};
 
 use super::{Tracker, Watch};
 
 #[derive(Default)]
 pub(super) struct Alerts {
-    boxes: BTreeMap<String, Box>,
+    boxes: SortedMap<String, Box>,
     /// Whether each uplink was usable when it was last told of, and since when it was not.
-    told: BTreeMap<String, Told>,
+    told: SortedMap<String, Told>,
     /// The status files as they were last written, by path.
-    written: BTreeMap<String, String>,
+    written: SortedMap<String, String>,
 }
 
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ impl Tracker {
     pub(super) fn note_beginnings(&mut self, now: Duration) {
         for (name, watch) in &self.watches {
             let told = Told { is_usable: watch.link.status().usable(), since: now };
-            self.alerts.told.entry(name.clone()).or_insert(told);
+            self.alerts.told.or_insert(name.clone(), told);
         }
         self.alerts.told.retain(|name, _| self.watches.contains_key(name));
         self.alerts.boxes.retain(|name, one| {
@@ -57,7 +57,7 @@ impl Tracker {
         let reason = transition.reason.clone();
         let news = News { interface: name.to_owned(), device, change, reason, at_unix_s: unix_time_s() };
         for alert in self.config.alerts.iter().filter(|alert| is_for(alert, &news)) {
-            self.alerts.boxes.entry(alert.name.clone()).or_default().outbox.put(news.clone());
+            self.alerts.boxes.or_default(alert.name.clone()).outbox.put(news.clone());
         }
         if is_usable {
             self.alerts.boxes.values_mut().for_each(|one| one.outbox.try_again_soon(now));

@@ -1,6 +1,6 @@
 //! Answers on the control socket: events, histories, probes right now, and the intents of other commands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -131,14 +131,14 @@ impl Tracker {
         if watch.test(&mut self.prober, now) == 0 {
             return Some(json!({ "error": format!("{name} is down or has no targets: nothing to probe") }));
         }
-        let missing: BTreeSet<usize> = (0..tracking.targets.len()).collect();
+        let missing: SortedSet<usize> = (0..tracking.targets.len()).collect();
         let until = now + Duration::from_millis(u64::from(tracking.timeout_ms)) + TEST_MARGIN;
         self.tests.push(PersonsTest {
             client,
             id,
             interface: name.to_owned(),
             missing,
-            findings: BTreeMap::new(),
+            findings: SortedMap::new(),
             until,
         });
         None

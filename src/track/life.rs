@@ -1,6 +1,6 @@
 //! The tracker's own life: starting beside a service that runs, reloading, taking leave.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -46,7 +46,7 @@ impl Tracker {
             herald: Herald::default(),
             events: EventRing::new(EVENTS_KEPT),
             repairs: RepairGuard::default(),
-            watches: BTreeMap::new(),
+            watches: SortedMap::new(),
             network: Network::default(),
             next_look: Duration::ZERO,
             look_took: Duration::ZERO,
@@ -58,7 +58,7 @@ impl Tracker {
             tests: Vec::new(),
             finished: Vec::new(),
             last_test: 0,
-            followers: BTreeMap::new(),
+            followers: SortedMap::new(),
             drill: None,
             ends: None,
             _only_one: only_one,

@@ -20,7 +20,7 @@ impl Tracker {
     pub(super) fn carry_out(&mut self) -> bool {
         let now = since_boot();
         let mut actions: Vec<(String, Action)> = Vec::new();
-        for (name, watch) in &mut self.watches {
+        for (name, watch) in self.watches.iter_mut() {
             while let Some(action) = watch.link.poll_action() {
                 actions.push((name.clone(), action));
             }

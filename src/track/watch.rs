@@ -3,7 +3,7 @@
 
 mod probes;
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) struct Watch {
     pub transitions: u64,
     pub probes_sent: u64,
     /// The status files as they were last written, by name.
-    written: BTreeMap<String, String>,
+    written: SortedMap<String, String>,
 }
 
 /// What the host last said of the interface.
@@ -60,7 +60,7 @@ impl Watch {
             switched_at: None,
             transitions: 0,
             probes_sent: 0,
-            written: BTreeMap::new(),
+            written: SortedMap::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Pending changes: the lines that `uci set` and its like leave in a delta file, applied as libuci applies
 //! them when it loads the package. A line it would not take is skipped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::lexer::Lexer;
 use super::{Item, Package, Section, UciOption, Value};
@@ -253,12 +253,12 @@ fn leading_number(bytes: &[u8]) -> usize {
 
 struct Slots<T> {
     slots: Vec<Option<T>>,
-    by_name: BTreeMap<String, BTreeSet<usize>>,
+    by_name: SortedMap<String, SortedSet<usize>>,
 }
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Slots { slots: Vec::new(), by_name: BTreeMap::new() }
+        Slots { slots: Vec::new(), by_name: SortedMap::new() }
     }
 }
 
@@ -266,11 +266,11 @@ impl<T> Slots<T> {
     fn push(&mut self, name: String, value: T) -> usize {
         let slot = self.slots.len();
         self.slots.push(Some(value));
-        self.by_name.entry(name).or_default().insert(slot);
+        self.by_name.or_default(name).insert(slot);
         slot
     }
 
-    fn named(&self, name: &str) -> Option<&BTreeSet<usize>> {
+    fn named(&self, name: &str) -> Option<&SortedSet<usize>> {
         self.by_name.get(name)
     }
 
@@ -294,7 +294,7 @@ impl<T> Slots<T> {
 
     fn rename(&mut self, slot: usize, old: &str, new: String) -> Option<()> {
         self.by_name.get_mut(old)?.remove(&slot);
-        self.by_name.entry(new).or_default().insert(slot);
+        self.by_name.or_default(new).insert(slot);
         Some(())
     }
 }

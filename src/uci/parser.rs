@@ -1,8 +1,7 @@
 //! From text to sections. Non-strict, as OpenWrt's shell scripts load configurations: a line with a mistake
 //! is reported and left out. The time is linear in the text: sections and options are found by an index.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use crate::sorted::SortedMap;
 
 use super::lexer::{Command, Lexer, UnterminatedQuote};
 use super::{Item, Package, Section, SyntaxError, UciOption, Value};
@@ -32,9 +31,9 @@ struct Parser<'a> {
     lexer: Lexer<'a>,
     package: Package,
     current_section: Option<usize>,
-    sections_by_name: BTreeMap<String, usize>,
+    sections_by_name: SortedMap<String, usize>,
     /// By section and name.
-    options_by_name: BTreeMap<(usize, String), usize>,
+    options_by_name: SortedMap<(usize, String), usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -49,8 +48,8 @@ impl<'a> Parser<'a> {
             lexer: Lexer::new(text),
             package: Package { name: name.to_owned(), ..Package::default() },
             current_section: None,
-            sections_by_name: BTreeMap::new(),
-            options_by_name: BTreeMap::new(),
+            sections_by_name: SortedMap::new(),
+            options_by_name: SortedMap::new(),
         }
     }
 
@@ -120,7 +119,7 @@ impl<'a> Parser<'a> {
         let is_anonymous = name.is_empty();
         let name = if is_anonymous { made_up_name(index, &kind) } else { name };
         // A name someone wrote may already be the one we make up: the first is found, as in libuci.
-        self.sections_by_name.entry(name.clone()).or_insert(index);
+        self.sections_by_name.or_insert(name.clone(), index);
         let section = Section { kind, name, is_anonymous, line: Some(line), options: Vec::new() };
         self.package.sections.push(section);
         self.current_section = Some(index);
@@ -163,18 +162,13 @@ impl<'a> Parser<'a> {
     fn set(&mut self, section: usize, name: String, item: Item, setting: Setting) {
         let is_empty = item.bytes.is_empty();
         let Some(Section { options, .. }) = self.package.sections.get_mut(section) else { return };
-        let known = match self.options_by_name.entry((section, name.clone())) {
-            Entry::Occupied(entry) => options.get_mut(*entry.get()),
-            Entry::Vacant(entry) => {
-                // `option x ''` sets nothing, but `list x ''` is an empty item.
-                if !(is_empty && matches!(setting, Setting::Option)) {
-                    entry.insert(options.len());
-                }
-                None
-            }
-        };
+        // `option x ''` sets nothing, but `list x ''` is an empty item.
+        if is_empty && matches!(setting, Setting::Option) {
+            return;
+        }
+        let place = *self.options_by_name.or_insert((section, name.clone()), options.len());
+        let known = options.get_mut(place);
         match (known, setting) {
-            (_, Setting::Option) if is_empty => {}
             (Some(known), Setting::Option) => known.value = Value::One(item),
             (Some(known), Setting::List) => known.value.push(item),
             (None, Setting::Option) => options.push(UciOption { name, value: Value::One(item) }),

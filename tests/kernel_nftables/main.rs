@@ -95,7 +95,7 @@ fn computed_sets_are_seen_exactly_and_others_not_at_all() {
                 SetContent::External | SetContent::Remembered => assert_eq!(elements, None, "{}", set.name),
             }
         }
-        assert_eq!(observed.sets.len(), sample::sets().len(), "{:?}", observed.sets.keys());
+        assert_eq!(observed.sets.len(), sample::sets().len(), "{:?}", observed.sets);
         assert_eq!(observed.sets["user_ipv6"].key_type, "ipv6_addr");
         assert!(observed.sets["sticky_ipv4"].is_dynamic);
     });

@@ -1,7 +1,7 @@
 //! The configuration beside the observed network: uplinks that do not exist, share a device, or have no
 //! default route of their own in table main.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::address::{Family, Prefix};
 use crate::config::options::SectionKind;
@@ -12,8 +12,8 @@ use crate::network::{Network, Route, TABLE_MAIN};
 use super::Report;
 
 pub(super) fn check(config: &Config, network: &Network, report: &mut Report<'_>) {
-    let mut by_device: BTreeMap<(Family, &str), &str> = BTreeMap::new();
-    let mut by_metric: BTreeMap<(Family, u32, Option<Prefix>), &str> = BTreeMap::new();
+    let mut by_device: SortedMap<(Family, &str), &str> = SortedMap::new();
+    let mut by_metric: SortedMap<(Family, u32, Option<Prefix>), &str> = SortedMap::new();
     for interface in config.interfaces.iter().filter(|interface| interface.enabled) {
         let place = (SectionKind::Interface, &*interface.name);
         report_foreign_routes(interface, network, report);
@@ -40,7 +40,7 @@ pub(super) fn check(config: &Config, network: &Network, report: &mut Report<'_>)
         }
         for route in routes {
             let key = (interface.family, route.metric, route.source);
-            let other = *by_metric.entry(key).or_insert(&interface.name);
+            let other = *by_metric.or_insert(key, &interface.name);
             if other != interface.name {
                 let text = format!(
                     "its default route has metric {}, as that of interface {other}: give each its own `metric`",

@@ -1,7 +1,7 @@
 //! Who uses whom: members without a policy, policies without a rule, and rules whose policy cannot carry
 //! their traffic.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 
 use crate::address::Family;
 use crate::config::options::SectionKind;
@@ -13,15 +13,15 @@ use super::Report;
 
 pub(super) fn check(config: &Config, network: Option<&Network>, report: &mut Report<'_>) {
     report_unused_members(config, report);
-    let interfaces: BTreeMap<&str, (Family, bool)> = config
+    let interfaces: SortedMap<&str, (Family, bool)> = config
         .interfaces
         .iter()
         .map(|interface| (&*interface.name, (interface.family, interface.enabled)))
         .collect();
-    let mut users: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+    let mut users: SortedMap<&str, Vec<&Rule>> = SortedMap::new();
     for rule in &config.rules {
         if let Target::Policy(policy) = &rule.target {
-            users.entry(policy).or_default().push(rule);
+            users.or_default(policy).push(rule);
         }
     }
     let families = match network {
@@ -81,7 +81,7 @@ fn fate(last_resort: LastResort) -> &'static str {
 }
 
 fn report_unused_members(config: &Config, report: &mut Report<'_>) {
-    let used: BTreeSet<&str> =
+    let used: SortedSet<&str> =
         config.policies.iter().flat_map(|policy| &policy.members).map(|member| &*member.name).collect();
     let written: Vec<String> = report
         .sections

@@ -1,6 +1,6 @@
 //! Member and policy sections. A policy ends up with the members that exist and whose interface exists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 
 use crate::config::fields::Fields;
 use crate::config::options::SectionKind;
@@ -14,7 +14,7 @@ use super::{Sections, suggestion};
 const LARGEST_SHELL_METRIC: u32 = 256;
 
 /// By name; None for a section that was skipped.
-pub(super) type Members = BTreeMap<String, Option<Member>>;
+pub(super) type Members = SortedMap<String, Option<Member>>;
 
 pub(super) fn read_members(
     sections: &Sections<'_>,
@@ -22,8 +22,9 @@ pub(super) fn read_members(
     file: &str,
     problems: &mut Vec<Problem>,
 ) -> Members {
-    let usable: BTreeSet<&str> = interfaces.iter().map(|interface| &*interface.name).collect();
-    let written: BTreeSet<&str> = sections.of(SectionKind::Interface).map(|section| &*section.name).collect();
+    let usable: SortedSet<&str> = interfaces.iter().map(|interface| &*interface.name).collect();
+    let written: SortedSet<&str> =
+        sections.of(SectionKind::Interface).map(|section| &*section.name).collect();
     let mut members = Members::new();
     for section in sections.of(SectionKind::Member) {
         let mut fields = Fields::new(section, SectionKind::Member, file, problems);
@@ -32,7 +33,11 @@ pub(super) fn read_members(
     members
 }
 
-fn read_member(fields: &mut Fields<'_>, usable: &BTreeSet<&str>, written: &BTreeSet<&str>) -> Option<Member> {
+fn read_member(
+    fields: &mut Fields<'_>,
+    usable: &SortedSet<&str>,
+    written: &SortedSet<&str>,
+) -> Option<Member> {
     let metric = metric(fields);
     let weight = weight(fields);
     let Some(interface) = fields.text("interface") else {

@@ -1,7 +1,7 @@
 //! Rule sections. A test that cannot be read must never widen its rule: a rule left with none of the
 //! addresses, ports or the protocol it was written for is skipped.
 
-use std::collections::BTreeSet;
+use crate::sorted::SortedSet;
 
 use crate::address::{AddressMatch, Family, PortRange};
 use crate::config::fields::Fields;
@@ -18,7 +18,7 @@ pub(super) fn read_all(
     file: &str,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
-    let policies: BTreeSet<&str> = policies.iter().map(|policy| &*policy.name).collect();
+    let policies: SortedSet<&str> = policies.iter().map(|policy| &*policy.name).collect();
     let mut rules = Vec::new();
     for section in sections.of(SectionKind::Rule) {
         let mut fields = Fields::new(section, SectionKind::Rule, file, problems);
@@ -28,7 +28,7 @@ pub(super) fn read_all(
 }
 
 /// Everything is read before a rule is given up, so that all its mistakes are told at once.
-fn read(fields: &mut Fields<'_>, policies: &BTreeSet<&str>) -> Option<Rule> {
+fn read(fields: &mut Fields<'_>, policies: &SortedSet<&str>) -> Option<Rule> {
     let target = target(fields, policies);
     let protocol = protocol(fields);
     let addresses = Addresses::read(fields);
@@ -60,7 +60,7 @@ fn read(fields: &mut Fields<'_>, policies: &BTreeSet<&str>) -> Option<Rule> {
     })
 }
 
-fn target(fields: &mut Fields<'_>, policies: &BTreeSet<&str>) -> Option<Target> {
+fn target(fields: &mut Fields<'_>, policies: &SortedSet<&str>) -> Option<Target> {
     let Some(name) = fields.text("use_policy") else {
         fields.report_section(Severity::Error, "names no policy (use_policy); the rule is skipped");
         return None;

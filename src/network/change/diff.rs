@@ -1,7 +1,7 @@
 //! Which steps lead from the routing the kernel has to the one we want. Only what carries our protocol is
 //! ever deleted or replaced; at a start also what the shell package left behind. Equal inputs, no steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::SortedSet;
 
 use crate::mark::MarkMask;
 
@@ -48,10 +48,10 @@ pub fn diff(observed: Observed<'_>, wanted: Wanted<'_>, leftovers: Leftovers) ->
 }
 
 fn diff_rules(observed: &[IpRule], wanted: &[IpRule], leftovers: Leftovers, changes: &mut RoutingChanges) {
-    let mut missing: BTreeSet<IpRule> =
+    let mut missing: SortedSet<IpRule> =
         wanted.iter().map(|rule| IpRule { protocol: OUR_PROTOCOL, ..rule.canonical() }).collect();
     let wanted = missing.clone();
-    let mut standing = BTreeSet::new();
+    let mut standing = SortedSet::new();
     for rule in observed {
         if rule.protocol == OUR_PROTOCOL {
             // A second exact twin, which the kernel lets others add, is one too many.
@@ -102,8 +102,8 @@ fn is_of_shell_package(rule: &IpRule, mask: MarkMask) -> bool {
 }
 
 /// Where the shell package's rule for a mark leads all routes are copies that it made, and left behind, too.
-fn abandoned_tables(rules: &[IpRule], leftovers: Leftovers) -> BTreeSet<u32> {
-    let Leftovers::TakeOver(mask) = leftovers else { return BTreeSet::new() };
+fn abandoned_tables(rules: &[IpRule], leftovers: Leftovers) -> SortedSet<u32> {
+    let Leftovers::TakeOver(mask) = leftovers else { return SortedSet::new() };
     let is_proof = |rule: &&IpRule| rule.mark.is_some() && is_of_shell_package(rule, mask);
     let tables = rules.iter().filter(is_proof).filter_map(|rule| match rule.action {
         RuleAction::Lookup(table) => Some(table),
@@ -119,35 +119,57 @@ fn diff_routes(
     leftovers: Leftovers,
     changes: &mut RoutingChanges,
 ) {
-    let mut places: BTreeMap<RouteKey, Place> = BTreeMap::new();
-    for route in wanted {
-        let route = as_ours(&route.canonical());
-        places.entry(route.key()).or_default().wanted.push(route);
-    }
-    for route in observed.own_routes {
-        let route = route.canonical();
-        places.entry(route.key()).or_default().held.push(route);
-    }
-    // Main may be long, and none of its business is ours.
-    let tables: BTreeSet<u32> = wanted.iter().map(|route| route.table).collect();
-    let abandoned = abandoned_tables(observed.rules, leftovers);
-    for route in observed.foreign_routes {
-        let is_abandoned = abandoned.contains(&route.table);
-        if !is_abandoned && !tables.contains(&route.table) {
-            continue;
-        }
-        let route = route.canonical();
-        if is_abandoned {
-            places.entry(route.key()).or_default().is_abandoned = true;
-        }
-        if let Some(place) = places.get_mut(&route.key()) {
-            place.held.push(route);
-        }
-    }
     // A gateway must be reachable by the time its route is added, perhaps by another route of that table.
-    let (gatewayed, direct): (Vec<Place>, Vec<Place>) =
-        places.into_values().partition(|place| place.wanted.iter().any(has_gateway));
+    let (gatewayed, direct): (Vec<Place>, Vec<Place>) = places(observed, wanted, leftovers)
+        .into_iter()
+        .partition(|place| place.wanted.iter().any(has_gateway));
     for place in direct.into_iter().chain(gatewayed) {
         diff_place(place, leftovers, changes);
     }
+}
+
+/// Whose a route is; of one key, in this order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Wanted,
+    Ours,
+    Foreign,
+    /// In a table that the shell package left behind.
+    Abandoned,
+}
+
+/// Every key that we want or hold a route of, in order.
+fn places(observed: &Observed<'_>, wanted: &[Route], leftovers: Leftovers) -> Vec<Place> {
+    let mut routes: Vec<(RouteKey, Side, Route)> = Vec::new();
+    let mut add = |side: Side, route: Route| routes.push((route.key(), side, route));
+    wanted.iter().for_each(|route| add(Side::Wanted, as_ours(&route.canonical())));
+    observed.own_routes.iter().for_each(|route| add(Side::Ours, route.canonical()));
+    // Main may be long, and none of its business is ours.
+    let tables: SortedSet<u32> = wanted.iter().map(|route| route.table).collect();
+    let abandoned = abandoned_tables(observed.rules, leftovers);
+    for route in observed.foreign_routes {
+        if abandoned.contains(&route.table) {
+            add(Side::Abandoned, route.canonical());
+        } else if tables.contains(&route.table) {
+            add(Side::Foreign, route.canonical());
+        }
+    }
+    routes.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut places: Vec<Place> = Vec::new();
+    let mut last = None;
+    for (key, side, route) in routes {
+        if last.as_ref() != Some(&key) {
+            // A key that is only others' is none of our business.
+            if side == Side::Foreign {
+                continue;
+            }
+            places.push(Place::default());
+            last = Some(key);
+        }
+        let Some(place) = places.last_mut() else { continue };
+        place.is_abandoned |= side == Side::Abandoned;
+        let list = if side == Side::Wanted { &mut place.wanted } else { &mut place.held };
+        list.push(route);
+    }
+    places
 }

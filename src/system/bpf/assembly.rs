@@ -1,7 +1,7 @@
 //! The few BPF instructions we need, as values, and their encoding for this machine. Jumps go forward to
 //! labels; the distance is worked out when the program is complete.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Register {
@@ -36,7 +36,7 @@ pub struct Instruction {
 pub struct Assembly {
     instructions: Vec<Instruction>,
     jumps: Vec<(usize, Label)>,
-    labels: BTreeMap<Label, usize>,
+    labels: SortedMap<Label, usize>,
 }
 
 impl Instruction {

@@ -1,6 +1,6 @@
 //! What sets of somebody else's table hold, for copies of them: rules cannot look into another table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 
 use crate::address::{Family, Prefix, Span, merge_spans, span_prefixes};
 
@@ -9,11 +9,11 @@ use super::decode::{self, DecodedSet};
 use super::numbers::{message, set};
 use super::{ATTEMPTS, Questions, request_in};
 
-type Contents = BTreeMap<String, Vec<Prefix>>;
+type Contents = SortedMap<String, Vec<Prefix>>;
 
 /// The addresses in those of the named sets that exist and hold addresses, timeouts left aside. Sets of
 /// anything else, maps and concatenations are passed over.
-pub fn address_sets(table: &str, names: &BTreeSet<&str>) -> Result<Contents, NetlinkError> {
+pub fn address_sets(table: &str, names: &SortedSet<&str>) -> Result<Contents, NetlinkError> {
     if names.is_empty() {
         return Ok(Contents::new());
     }
@@ -33,7 +33,7 @@ pub fn address_sets(table: &str, names: &BTreeSet<&str>) -> Result<Contents, Net
 fn read_once(
     socket: &mut Socket,
     table: &str,
-    names: &BTreeSet<&str>,
+    names: &SortedSet<&str>,
 ) -> Result<(Contents, bool), NetlinkError> {
     let mut questions = Questions { socket, generations: Vec::new() };
     let answers = match questions.ask(message::GET_SET, &request_in(set::TABLE, table)) {

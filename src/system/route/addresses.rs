@@ -1,6 +1,6 @@
 //! Addresses on the wire.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use crate::address::Family;
@@ -28,10 +28,10 @@ mod flag {
 }
 
 pub(super) fn dump_into(socket: &mut Socket, devices: &mut [Device]) -> Result<(), NetlinkError> {
-    let mut by_index: BTreeMap<u32, Vec<DeviceAddress>> = BTreeMap::new();
+    let mut by_index: SortedMap<u32, Vec<DeviceAddress>> = SortedMap::new();
     for answer in socket.dump(GET_ADDRESS, &Payload::new(&[0; HEADER]))? {
         if let (NEW_ADDRESS, Some((index, address))) = (answer.kind, decode(&answer.payload)) {
-            by_index.entry(index).or_default().push(address);
+            by_index.or_default(index).push(address);
         }
     }
     for device in devices {

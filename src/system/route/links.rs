@@ -1,6 +1,6 @@
 //! Links on the wire: what a device is called and whether it carries anything.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::network::Device;
 use crate::system::netlink::{Attributes, NetlinkError, Payload, Socket};
@@ -27,8 +27,8 @@ const WITHOUT_STATISTICS: u32 = 1 << 3;
 /// Names by index and back, as they were at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceIndex {
-    names: BTreeMap<u32, String>,
-    numbers: BTreeMap<String, u32>,
+    names: SortedMap<u32, String>,
+    numbers: SortedMap<String, u32>,
 }
 
 impl DeviceIndex {

@@ -3,7 +3,7 @@
 //! renew the copy, and it would die under a working uplink. The original's end is notified; the copy
 //! goes then.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use crate::address::{Family, Prefix};
@@ -111,8 +111,8 @@ fn bare(family: Family, table: u32, kind: RouteKind) -> Route {
         hops: Vec::new(),
         nexthop_id: None,
         preferred_source: None,
-        metrics: BTreeMap::new(),
-        other: BTreeMap::new(),
+        metrics: SortedMap::new(),
+        other: SortedMap::new(),
     }
 }
 
@@ -177,7 +177,7 @@ fn set_device(hop: &mut Hop, index: u32, devices: &DeviceIndex) {
     }
 }
 
-fn decode_metrics(attribute: &Attribute<'_>) -> Option<BTreeMap<u16, MetricValue>> {
+fn decode_metrics(attribute: &Attribute<'_>) -> Option<SortedMap<u16, MetricValue>> {
     attribute
         .nested()
         .map(|metric| {
@@ -255,7 +255,7 @@ pub fn encode(route: &Route, devices: &DeviceIndex) -> Result<Payload, NetlinkEr
     Ok(payload)
 }
 
-fn encode_metrics(payload: &mut Payload, metrics: &BTreeMap<u16, MetricValue>) {
+fn encode_metrics(payload: &mut Payload, metrics: &SortedMap<u16, MetricValue>) {
     for (kind, value) in metrics {
         match value {
             MetricValue::Number(number) => payload.put_u32(*kind, *number),

@@ -1,7 +1,7 @@
 //! The probes of one interface: which are on the wire, what their outcomes are for, and the addresses of
 //! targets that are names, asked for through the interface itself.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     /// The one in flight for each target and purpose, by its number on the wire.
-    open: BTreeMap<usize, ProbeId>,
-    names: BTreeMap<usize, Name>,
+    open: SortedMap<usize, ProbeId>,
+    names: SortedMap<usize, Name>,
 }
 
 /// Who wants to know.
@@ -86,7 +86,7 @@ impl Watch {
         if let Ok(address) = text.parse() {
             return self.launch(target, asker, &text, address, prober, now);
         }
-        let name = self.probes.names.entry(target).or_default();
+        let name = self.probes.names.or_default(target);
         let (known, is_current) = (name.address, now < name.valid_until);
         match known {
             Some(address) => {
