@@ -3,6 +3,7 @@
 
 mod commands;
 mod faces;
+mod memory;
 mod packets;
 mod report;
 mod sizes;
@@ -26,16 +27,20 @@ const VARIANTS: [Variant; 7] = [
     Variant::MixedRules(300),
 ];
 const TRACKED: [usize; 3] = [2, 8, 60];
+/// Uplinks and rules, and elements of a set that the rules name: the limits are set for the last.
+const LARGEST: [(Size, u32); 3] =
+    [(Size::new(2, 4), 1), (Size::new(8, 1000), 1), (Size::new(8, 1000), 10_000)];
 
-/// Only some parts, if named: commands, faces, packets, idle. All of them also rewrite the document.
+/// Only some parts, if named: commands, faces, packets, idle, memory. All of them also rewrite the document.
 pub fn run(parts: &[String]) -> Result<(), String> {
     provide(FOR_BENCH)?;
-    let program = build_release()?;
+    // MWAN3_PROGRAM: measure this one, such as a static one for routers.
+    let program = std::env::var_os("MWAN3_PROGRAM").map_or_else(build_release, |path| Ok(path.into()))?;
     lab::enter_unprivileged().map_err(|error| error.to_string())?;
     if let Some(other) =
-        parts.iter().find(|part| !["commands", "faces", "packets", "idle"].contains(&part.as_str()))
+        parts.iter().find(|part| !["commands", "faces", "packets", "idle", "memory"].contains(&part.as_str()))
     {
-        return Err(format!("'{other}' is none of commands, faces, packets, idle"));
+        return Err(format!("'{other}' is none of commands, faces, packets, idle, memory"));
     }
     let wants = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     let mut sections = Vec::new();
@@ -50,6 +55,9 @@ pub fn run(parts: &[String]) -> Result<(), String> {
     }
     if wants("idle") {
         sections.push(idle_section(&program)?);
+    }
+    if wants("memory") {
+        sections.push(memory_section(&program)?);
     }
     let text = report::machine() + "\n" + &sections.join("\n");
     println!("{text}");
@@ -82,4 +90,16 @@ fn idle_section(program: &Path) -> Result<String, String> {
         found.push(tracker::idle(program, uplinks).map_err(|error| error.to_string())?);
     }
     Ok(report::idle(&found))
+}
+
+fn memory_section(program: &Path) -> Result<String, String> {
+    let mut text = String::from(
+        "## Memory of a large start\n\n| WANs / rules | elements of a mirrored set | peak RSS KiB |\n| --- | --- | --- |\n",
+    );
+    for (size, elements) in LARGEST {
+        eprintln!("bench: memory at {} rules, {elements} elements", size.rules);
+        let found = memory::start(program, size, elements).map_err(|error| error.to_string())?;
+        text += &format!("| {} / {} | {elements} | {} |\n", size.uplinks, size.rules, found.peak_rss_kib);
+    }
+    Ok(text)
 }
