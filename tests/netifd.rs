@@ -15,14 +15,14 @@ fn a_pppoe_uplink_is_its_ppp_device_and_its_dynamic_interface_has_the_prefix() {
     let interfaces = from_dump(&fixture("pppoe"));
     assert_eq!(interfaces.keys().collect::<Vec<_>>(), ["lan", "loopback", "wan", "wan_6"]);
 
-    let wan = interfaces.get("wan").unwrap();
+    let wan = &interfaces["wan"];
     assert!(wan.up);
     assert_eq!(wan.device.as_deref(), Some("pppoe-wan"));
     assert_eq!(wan.uptime_s, 3700);
     assert_eq!(addresses(wan), ["203.0.113.87/32", "fe80::9c1f:2b8d:77ab:3e01/128"]);
     assert_eq!(texts(&wan.gateways), ["203.0.113.1"]);
 
-    let wan_6 = interfaces.get("wan_6").unwrap();
+    let wan_6 = &interfaces["wan_6"];
     assert!(wan_6.addresses.is_empty());
     assert_eq!(texts(&wan_6.prefixes), ["2001:db8:4700:1900::/56"]);
     assert_eq!(texts(&wan_6.assigned), ["2001:db8:4700:1979::1"]);
@@ -41,21 +41,18 @@ fn an_uplink_with_only_a_prefix_probes_from_the_address_the_router_took_of_it() 
 fn of_several_addresses_the_preferred_global_one_comes_first_and_the_deprecated_one_last() {
     let interfaces = from_dump(&fixture("dhcp-dual-stack"));
     assert_eq!(
-        addresses(interfaces.get("wan6").unwrap()),
+        addresses(&interfaces["wan6"]),
         ["2001:db8:a::5/128", "fd00:1234::5/64", "2001:db8:dead::5/64"]
     );
-    assert_eq!(
-        texts(&interfaces.get("wan6").unwrap().prefixes),
-        ["2001:db8:a::/56", "2001:db8:dead:100::/56"]
-    );
-    assert_eq!(texts(&interfaces.get("wan6").unwrap().gateways), ["fe80::a"]);
-    assert_eq!(texts(&interfaces.get("wan").unwrap().gateways), ["198.51.100.1"]);
+    assert_eq!(texts(&interfaces["wan6"].prefixes), ["2001:db8:a::/56", "2001:db8:dead:100::/56"]);
+    assert_eq!(texts(&interfaces["wan6"].gateways), ["fe80::a"]);
+    assert_eq!(texts(&interfaces["wan"].gateways), ["198.51.100.1"]);
 }
 
 #[test]
 fn an_alias_is_on_the_device_of_its_parent_and_inactive_routes_give_no_gateway() {
     let interfaces = from_dump(&fixture("dhcp-dual-stack"));
-    let alias = interfaces.get("wan_alias").unwrap();
+    let alias = &interfaces["wan_alias"];
     assert_eq!(alias.device.as_deref(), Some("eth0"));
     assert_eq!(addresses(alias), ["198.51.100.78/24"]);
     assert!(alias.gateways.is_empty());
@@ -64,7 +61,7 @@ fn an_alias_is_on_the_device_of_its_parent_and_inactive_routes_give_no_gateway()
 #[test]
 fn a_6rd_tunnel_has_a_device_and_an_address_of_its_own() {
     let interfaces = from_dump(&fixture("6rd"));
-    let wan6 = interfaces.get("wan6").unwrap();
+    let wan6 = &interfaces["wan6"];
     assert_eq!(wan6.device.as_deref(), Some("6rd-wan6"));
     assert_eq!(addresses(wan6), ["2001:db8:cb00:7100::1/32"]);
     assert_eq!(wan6.gateways, [ip("::203.0.113.254")]);
@@ -74,7 +71,7 @@ fn a_6rd_tunnel_has_a_device_and_an_address_of_its_own() {
 #[test]
 fn a_modem_has_its_addresses_on_dynamic_interfaces() {
     let network = Network { interfaces: from_dump(&fixture("modem")), ..Network::default() };
-    assert!(network.interfaces.get("wan").unwrap().addresses.is_empty());
+    assert!(network.interfaces["wan"].addresses.is_empty());
     for (family, name, source) in
         [(Family::Ipv4, "wan_4", "10.87.65.43"), (Family::Ipv6, "wan_6", "2001:db8:3f::89")]
     {
@@ -87,9 +84,9 @@ fn a_modem_has_its_addresses_on_dynamic_interfaces() {
 #[test]
 fn an_interface_that_is_down_or_still_coming_up_has_nothing_but_its_name() {
     let interfaces = from_dump(&fixture("down"));
-    assert_eq!(interfaces.get("wan"), Some(&LogicalInterface::default()));
-    assert_eq!(interfaces.get("wanb"), Some(&LogicalInterface::default()));
-    assert!(interfaces.get("loopback").unwrap().up);
+    assert_eq!(interfaces["wan"], LogicalInterface::default());
+    assert_eq!(interfaces["wanb"], LogicalInterface::default());
+    assert!(interfaces["loopback"].up);
     assert!(!interfaces.contains_key("wanc"));
 }
 
@@ -97,10 +94,10 @@ fn an_interface_that_is_down_or_still_coming_up_has_nothing_but_its_name() {
 fn damaged_fields_cost_themselves_and_not_their_interface() {
     let interfaces = from_dump(&fixture("damaged"));
     assert_eq!(interfaces.keys().collect::<Vec<_>>(), ["bare", "odd", "partly"]);
-    assert_eq!(interfaces.get("bare"), Some(&LogicalInterface::default()));
-    assert_eq!(interfaces.get("odd"), Some(&LogicalInterface::default()));
+    assert_eq!(interfaces["bare"], LogicalInterface::default());
+    assert_eq!(interfaces["odd"], LogicalInterface::default());
 
-    let partly = interfaces.get("partly").unwrap();
+    let partly = &interfaces["partly"];
     assert!(partly.up);
     assert_eq!(partly.uptime_s, 99_999_999_999);
     assert_eq!(addresses(partly), ["203.0.113.8/32", "203.0.113.9/32", "203.0.113.10/24", "2001:db8::5/64"]);
@@ -124,7 +121,7 @@ fn a_share_of_a_prefix_counts_only_while_its_address_is_on_a_device() {
         ] })
     };
     let network = json!({ "address": "2001:db8:7:89::", "mask": 64 });
-    let of_wan6 = |dump: &Value| texts(&from_dump(dump).get("wan6").unwrap().assigned);
+    let of_wan6 = |dump: &Value| texts(&from_dump(dump)["wan6"].assigned);
     assert_eq!(of_wan6(&dump(network.clone())), ["2001:db8:7:89::1"], "netifd before 2017");
     let mut without = network.clone();
     without["local-address"] = json!({});
@@ -146,8 +143,8 @@ fn an_uplink_takes_its_own_share_before_those_of_the_lans_and_never_one_of_anoth
             "ipv6-prefix-assignment": share("2001:db8:1:ff::1") },
         { "interface": "wanb6", "ipv6-prefix": prefix("2001:db8:2::") },
     ] }));
-    assert_eq!(texts(&interfaces.get("wan6").unwrap().assigned), ["2001:db8:1:ff::1", "2001:db8:1:1::1"]);
-    assert_eq!(texts(&interfaces.get("wanb6").unwrap().assigned), ["2001:db8:2:1::1"]);
+    assert_eq!(texts(&interfaces["wan6"].assigned), ["2001:db8:1:ff::1", "2001:db8:1:1::1"]);
+    assert_eq!(texts(&interfaces["wanb6"].assigned), ["2001:db8:2:1::1"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn default_by_eth0(family: Family) -> Route {
 
 fn is_up(network: &Network, family: Option<Family>) -> bool {
     let named = Named { name: "line".to_owned(), device: Some("eth0".to_owned()), family };
-    logical_interfaces(&[named], network).get("line").unwrap().up
+    logical_interfaces(&[named], network)["line"].up
 }
 
 #[test]
