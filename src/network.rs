@@ -9,7 +9,6 @@ mod rule;
 pub mod source;
 mod stored;
 
-use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -18,6 +17,7 @@ pub use route::{Hop, MetricValue, Route, RouteKey, RouteKind, attribute, listing
 pub use rule::{IpRule, RuleAction};
 
 use crate::address::{Family, Prefix};
+use crate::sorted::SortedMap;
 
 /// The routing protocol number that all our rules and routes carry; what does not carry it is not ours.
 pub const OUR_PROTOCOL: u8 = 77;

@@ -13,12 +13,11 @@ mod rules;
 mod top;
 mod uplinks;
 
-use crate::sorted::SortedMap;
-
 use crate::config::Config;
 use crate::network::{IpRule, Network, Route};
 use crate::nft;
 use crate::plan::Health;
+use crate::sorted::SortedMap;
 
 pub use connected::{connected_json, connected_text};
 pub use explain::{Flow, explain_json, explain_text, flow_text, flows_json, verdict};

@@ -11,7 +11,6 @@ mod repair;
 mod switching;
 mod watch;
 
-use crate::sorted::{SortedMap, SortedSet};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::health::{Event, EventRing};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::reconcile::{Goal, Outcome, reconcile};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
 use crate::system::files::{Directories, Lock};
 use crate::system::hooks::Hooks;

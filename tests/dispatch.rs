@@ -1,11 +1,11 @@
 //! The compiled rules against the rules tried one by one: same first match for every packet.
 
-use mwan3::sorted::SortedMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mwan3::address::{AddressMatch, Family, PortRange, Prefix, address_bits};
 use mwan3::nft::{Chain, Field, Relation, Statement, Value, ValueRange, Verdict};
 use mwan3::plan::{Packet, Question, RuleMatch, SetTest, compile, naive_match};
+use mwan3::sorted::SortedMap;
 use proptest::prelude::*;
 
 /// Walks the chains as the kernel would and returns the rule chain reached.

@@ -255,9 +255,10 @@ fn other_peoples_ip_rules_come_first_where_they_stand_first() {
     let mut vpn = IpRule::new(mwan3::address::Family::Ipv4, 100, RuleAction::Lookup(99), 3);
     vpn.from = "192.168.1.66/32".parse().ok();
     site.other_rules.push(vpn);
-    site.network
-        .routes
-        .push(serde_json::from_value(route("ipv4", "0.0.0.0/0", "vpn0", None, 99)).expect("a route"));
+    let one = serde_json::json!({
+        "interfaces": {}, "devices": [], "routes": [route("ipv4", "0.0.0.0/0", "vpn0", None, 99)]
+    });
+    site.network.routes.extend(serde_json::from_value::<Network>(one).expect("a network").routes);
     let device = |source: &str| match site.ask(&packet(Some(source), "1.1.1.1")).ways.remove(0).place {
         Place::Leaves(hop) => hop.devices.concat(),
         other => panic!("{other:?}"),

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use mwan3::sorted::SortedMap;
 use std::net::IpAddr;
 
 use mwan3::address::Family;
+use mwan3::sorted::SortedMap;
 use mwan3::system::conntrack::{self, Connection, MarkFilter};
 use mwan3::system::netlink::{self, Payload, Socket, flag};
 

@@ -5,11 +5,11 @@ mod network;
 mod shadow;
 mod usage;
 
-use crate::sorted::{SortedMap, SortedSet};
 use std::net::IpAddr;
 
 use crate::address::Family;
 use crate::network::Network;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::uci::{Package, Section};
 
 use super::options::{SPECIAL_TARGETS, SectionKind};

@@ -7,7 +7,6 @@ mod policy;
 mod rule;
 
 use crate::sorted::SortedSet;
-
 use crate::uci::{Package, Section};
 
 use super::fields::Fields;

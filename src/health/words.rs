@@ -1,11 +1,11 @@
 //! Reasons and log lines. The log lines are the shell package's, to the letter: people's filters read them.
 
-use crate::sorted::SortedSet;
 use std::time::Duration;
 
 use crate::config::{TrackMethod, Tracking};
 use crate::health::LinkFault;
 use crate::health::round::{Round, Verdict};
+use crate::sorted::SortedSet;
 
 /// What log lines call the interface: `interface wan (eth1)`.
 pub(super) fn place(interface: &str, device: &str) -> String {

@@ -1,12 +1,12 @@
 //! What netifd's answer to `network.interface dump` says about the logical interfaces. Fields that are
 //! missing, of a wrong type or not what they should be cost themselves, never their interface.
 
-use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
 use crate::address::{Family, Prefix};
+use crate::sorted::SortedMap;
 
 use super::source::{Preference, Reach, preference, reach};
 use super::{InterfaceAddress, LogicalInterface};

@@ -1,10 +1,10 @@
 //! Logical interfaces on a host without netifd: each is a device, and is up while that device carries
 //! traffic for it.
 
-use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use crate::address::Family;
+use crate::sorted::SortedMap;
 
 use super::{Device, InterfaceAddress, LogicalInterface, Network, TABLE_MAIN};
 

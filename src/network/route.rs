@@ -3,12 +3,12 @@
 
 mod text;
 
-use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 use crate::address::{Family, Prefix};
+use crate::sorted::SortedMap;
 
 pub use text::{RouteCommand, listing};
 

@@ -1,11 +1,11 @@
 //! One ip rule, wanted or observed. `Display` is iproute2's syntax.
 
-use crate::sorted::SortedMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::address::{Family, Prefix};
+use crate::sorted::SortedMap;
 
 use super::route::protocol_name;
 use super::{TABLE_LOCAL, TABLE_MAIN};

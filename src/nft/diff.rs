@@ -1,9 +1,8 @@
 //! From what the kernel holds of our table to what we want of it, in as few changes as do it. A chain is
 //! the unit: one whose rules are already right is not touched and keeps its counters.
 
-use crate::sorted::{SortedMap, SortedSet};
-
 use crate::address::Span;
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::{BaseChain, Chain, Field, Rule, Set, SetContent, Statement, Table};
 

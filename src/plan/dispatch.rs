@@ -1,10 +1,9 @@
 //! User rules compiled: by protocol first, then runs of rules with the same tests become one verdict map.
 //! First match wins exactly as written: a rule may join an earlier map only past rules it cannot meet.
 
-use crate::sorted::SortedMap;
-
 use crate::address::{AddressMatch, Family, PortRange, Span, merge_spans, subtract_spans};
 use crate::nft::{Chain, Field, Relation, Rule, Statement, Value, ValueRange, Verdict};
+use crate::sorted::SortedMap;
 
 use super::rule_test::RuleTest;
 use super::rules::{RuleMatch, SetTest};

@@ -1,11 +1,11 @@
 //! The ip rules and the routing table of each uplink that is up. Numbers: docs/marks-and-tables.md.
 
-use crate::sorted::SortedSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::address::{Family, Prefix};
 use crate::config::Config;
 use crate::network::{Hop, IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_MAIN, scope};
+use crate::sorted::SortedSet;
 
 use super::Uplink;
 

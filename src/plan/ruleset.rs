@@ -2,8 +2,6 @@
 //! mark; the first packet of a flow passes known networks and then the compiled user rules.
 //! The life of a packet is drawn in docs/architecture.md.
 
-use crate::sorted::SortedMap;
-
 use crate::address::Family;
 use crate::config::{Config, Policy};
 use crate::network::{Device, Network};
@@ -11,6 +9,7 @@ use crate::nft::{
     BaseChain, BaseKind, Chain, Field, Hook, Relation, Rule, Set, SetContent, Statement, Table, Value,
     ValueRange, Verdict,
 };
+use crate::sorted::SortedMap;
 
 use super::rules::{RuleMatch, action_chains, last_resort_chain, rule_match};
 use super::{Choice, Uplink, choose, connected, custom, dispatch, known, name, routing};

@@ -1,9 +1,8 @@
 //! Which uplinks exist right now, by which device, and which of them policies may use.
 
-use crate::sorted::SortedMap;
-
 use crate::config::{Config, Interface};
 use crate::network::Network;
+use crate::sorted::SortedMap;
 
 /// What trackers and people last said about each uplink, by name.
 pub type Health = SortedMap<String, Verdict>;

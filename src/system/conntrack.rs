@@ -1,9 +1,10 @@
 //! The connection tracker: forgetting connections by mark, and telling what it holds.
 
-use crate::sorted::SortedMap;
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
+
+use crate::sorted::SortedMap;
 
 use super::netlink::{self, Attribute, Attributes, NetlinkError, Payload, Socket};
 

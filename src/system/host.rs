@@ -1,7 +1,6 @@
 //! The router as it is now: the kernel's links, routes and rules, and the host's logical interfaces, from
 //! netifd where it runs, else from the devices themselves.
 
-use crate::sorted::{SortedMap, SortedSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use crate::network::{IpRule, LogicalInterface, Network, OUR_PROTOCOL, Route};
 use crate::nft;
 use crate::plan::TABLE;
 use crate::report::Traffic;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::uci;
 
 use super::clock::since_boot;

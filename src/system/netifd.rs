@@ -1,12 +1,11 @@
 //! The logical interfaces of an OpenWrt host, from one call to netifd. What the reply means is decided in
 //! `network::netifd`.
 
-use crate::sorted::SortedMap;
-
 use serde_json::{Value, json};
 
 use crate::network::LogicalInterface;
 use crate::network::netifd::from_dump;
+use crate::sorted::SortedMap;
 
 use super::ubus::{Bus, UbusError};
 

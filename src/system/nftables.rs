@@ -9,11 +9,11 @@ mod key;
 mod mirror;
 pub(super) mod numbers;
 
-use crate::sorted::{SortedMap, SortedSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::nft::{Change, Observed, ObservedSet};
+use crate::sorted::{SortedMap, SortedSet};
 
 use self::decode::{DecodedRule, DecodedSet, Edge};
 pub use self::mirror::address_sets;

@@ -13,6 +13,7 @@ mod stream;
 mod uplink;
 
 use crate::sorted::SortedMap;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::address::Family;
 use crate::mark::InterfaceId;
+
 use arp::ArpSocket;
 use datagram::{DatagramExchange, DatagramQuestion};
 use echo::{EchoRequest, EchoSocket};

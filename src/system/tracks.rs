@@ -1,11 +1,11 @@
 //! The status files of the trackers, read for reports.
 
-use crate::sorted::SortedMap;
 use std::fs;
 use std::path::Path;
 
 use crate::config::{Config, Interface};
 use crate::report::{Track, TrackedTarget};
+use crate::sorted::SortedMap;
 
 use super::files::{Directories, read_line, read_number};
 

@@ -1,6 +1,5 @@
 //! Answers on the control socket: events, histories, probes right now, and the intents of other commands.
 
-use crate::sorted::{SortedMap, SortedSet};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::control::ClientId;
 use crate::health::{Event, RecordedEvent, Reply};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
 use crate::system::probe::ProbeResult;
 

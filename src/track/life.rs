@@ -1,6 +1,5 @@
 //! The tracker's own life: starting beside a service that runs, reloading, taking leave.
 
-use crate::sorted::SortedMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +10,7 @@ use crate::health::{Adopted, Event, EventRing};
 use crate::network::Network;
 use crate::plan::{Plan, Verdict};
 use crate::reconcile::{Goal, reconcile, take_turn};
+use crate::sorted::SortedMap;
 use crate::system::clock::since_boot;
 use crate::system::files::{Directories, read_line, write_atomically};
 use crate::system::hooks::Hooks;

@@ -3,7 +3,6 @@
 
 mod probes;
 
-use crate::sorted::SortedMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::config::{Interface, Tracking};
 use crate::health::{Attachment, Event, Link, LinkFault, Status};
 use crate::network::Network;
 use crate::plan::Verdict;
+use crate::sorted::SortedMap;
 use crate::system::files::system_name_servers;
 use crate::system::probe::Prober;
 

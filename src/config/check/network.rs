@@ -1,13 +1,12 @@
 //! The configuration beside the observed network: uplinks that do not exist, share a device, or have no
 //! default route of their own in table main.
 
-use crate::sorted::SortedMap;
-
 use crate::address::{Family, Prefix};
 use crate::config::options::SectionKind;
 use crate::config::problem::Severity;
 use crate::config::{Config, Interface};
 use crate::network::{Network, Route, TABLE_MAIN};
+use crate::sorted::SortedMap;
 
 use super::Report;
 

@@ -1,13 +1,12 @@
 //! Who uses whom: members without a policy, policies without a rule, and rules whose policy cannot carry
 //! their traffic.
 
-use crate::sorted::{SortedMap, SortedSet};
-
 use crate::address::Family;
 use crate::config::options::SectionKind;
 use crate::config::problem::Severity;
 use crate::config::{Config, LastResort, Policy, Rule, Target};
 use crate::network::Network;
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::Report;
 

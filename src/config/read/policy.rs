@@ -1,12 +1,11 @@
 //! Member and policy sections. A policy ends up with the members that exist and whose interface exists.
 
-use crate::sorted::{SortedMap, SortedSet};
-
 use crate::config::fields::Fields;
 use crate::config::options::SectionKind;
 use crate::config::problem::{Problem, Severity};
 use crate::config::value;
 use crate::config::{Interface, LastResort, Member, Policy};
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::{Sections, suggestion};
 

@@ -1,14 +1,13 @@
 //! Rule sections. A test that cannot be read must never widen its rule: a rule left with none of the
 //! addresses, ports or the protocol it was written for is skipped.
 
-use crate::sorted::SortedSet;
-
 use crate::address::{AddressMatch, Family, PortRange};
 use crate::config::fields::Fields;
 use crate::config::options::SectionKind;
 use crate::config::problem::{Problem, Severity};
 use crate::config::value;
 use crate::config::{Policy, Protocol, Rule, Target};
+use crate::sorted::SortedSet;
 
 use super::{Sections, suggestion};
 

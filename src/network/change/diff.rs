@@ -1,9 +1,8 @@
 //! Which steps lead from the routing the kernel has to the one we want. Only what carries our protocol is
 //! ever deleted or replaced; at a start also what the shell package left behind. Equal inputs, no steps.
 
-use crate::sorted::SortedSet;
-
 use crate::mark::MarkMask;
+use crate::sorted::SortedSet;
 
 use super::super::{IpRule, OUR_PROTOCOL, Route, RouteKey, RuleAction};
 use super::place::{Place, as_ours, diff_place, has_gateway};

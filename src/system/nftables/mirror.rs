@@ -1,8 +1,7 @@
 //! What sets of somebody else's table hold, for copies of them: rules cannot look into another table.
 
-use crate::sorted::{SortedMap, SortedSet};
-
 use crate::address::{Family, Prefix, Span, merge_spans, span_prefixes};
+use crate::sorted::{SortedMap, SortedSet};
 
 use super::super::netlink::{self, NetlinkError, Socket};
 use super::decode::{self, DecodedSet};

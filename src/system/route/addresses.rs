@@ -1,10 +1,10 @@
 //! Addresses on the wire.
 
-use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use crate::address::Family;
 use crate::network::{Device, DeviceAddress};
+use crate::sorted::SortedMap;
 use crate::system::netlink::{Attributes, NetlinkError, Payload, Socket};
 
 pub(super) const NEW_ADDRESS: u16 = 20;

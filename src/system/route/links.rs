@@ -1,8 +1,7 @@
 //! Links on the wire: what a device is called and whether it carries anything.
 
-use crate::sorted::SortedMap;
-
 use crate::network::Device;
+use crate::sorted::SortedMap;
 use crate::system::netlink::{Attributes, NetlinkError, Payload, Socket};
 
 pub(super) const NEW_LINK: u16 = 16;

@@ -3,11 +3,11 @@
 //! renew the copy, and it would die under a working uplink. The original's end is notified; the copy
 //! goes then.
 
-use crate::sorted::SortedMap;
 use std::net::IpAddr;
 
 use crate::address::{Family, Prefix};
 use crate::network::{Hop, MetricValue, Route, RouteKind, attribute as kept};
+use crate::sorted::SortedMap;
 use crate::system::netlink::{Attribute, Attributes, NetlinkError, Payload};
 
 use super::addresses::{bytes, family_of, parse};

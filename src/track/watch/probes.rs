@@ -1,13 +1,13 @@
 //! The probes of one interface: which are on the wire, what their outcomes are for, and the addresses of
 //! targets that are names, asked for through the interface itself.
 
-use crate::sorted::SortedMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::address::Family;
 use crate::config::{TrackMethod, Tracking};
 use crate::health::{Event, Sequence};
+use crate::sorted::SortedMap;
 use crate::system::probe::{Failure, Method, Probe, ProbeId, ProbeResult, Prober, Uplink};
 
 use super::Watch;
