@@ -9,7 +9,6 @@ use lab::{Fate, Host, Protocol};
 use mwan3::address::{AddressMatch, Family};
 use mwan3::config::{self, LastResort, Rule, Target};
 use mwan3::plan::{Packet, RuleMatch, SetTest, naive_match, protocol_number};
-use mwan3::sorted::SortedMap;
 
 const CONFIGURATIONS: u64 = 32;
 const PACKETS_OF_EACH_HOST: usize = 100;

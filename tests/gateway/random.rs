@@ -1,10 +1,11 @@
 //! Random configurations of three uplinks in a laboratory with two LANs, and random packets for them: the
 //! same every time for a number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lab::{Lab, Protocol};
+use mwan3::sorted::SortedMap;
 
 use super::{Config, laboratory, mwan3};
 
@@ -49,7 +50,7 @@ pub struct World {
     pub random: Random,
     pub text: Config,
     pub offline: BTreeSet<String>,
-    pub sets: BTreeMap<String, Vec<IpAddr>>,
+    pub sets: SortedMap<String, Vec<IpAddr>>,
     /// A port is used once in all: a flow seen before would not ask the rules.
     pub next_port: u16,
 }
@@ -81,7 +82,7 @@ impl World {
         let interfaces = UPLINKS.iter().flat_map(|uplink| [(*uplink).to_owned(), format!("{uplink}6")]);
         let offline = interfaces.filter(|_| random.one_in(3)).collect();
         let third = |far: fn(u32) -> IpAddr| (1..=10).step_by(3).map(far).collect();
-        let sets = BTreeMap::from([
+        let sets = SortedMap::from([
             ("streaming".to_owned(), third(far_v4)),
             ("streaming6".to_owned(), third(far_v6)),
         ]);
