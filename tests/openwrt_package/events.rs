@@ -30,8 +30,10 @@ fn installed(script: &str) -> Option<Root> {
     Some(root)
 }
 
+/// In one write: netifd's events and the tracker's come side by side.
 const WRITES_ITS_ENVIRONMENT: &str = "#!/bin/sh
-{ /bin/cat /proc/$$/environ | /bin/tr '\\0' ' '; echo; } >>/tmp/events
+heard=$(/bin/cat /proc/$$/environ | /bin/tr '\\0' ' ')
+echo \"$heard\" >>/tmp/events
 ";
 
 #[test]
