@@ -72,7 +72,7 @@ explain <dest> [<proto> [<port>]]
                          Which way a packet takes, and why; --flow <src> <dest>: a connection
 top                      Watch uplinks, policies and new connections; q ends it
 drill <iface>            Let an uplink fail on purpose for a while and measure the switch
-check [-v]               Check the configuration and the network; 0 good, 1 warnings, 2 errors
+check [-v] [--fix]       Check the configuration and the network; 0 good, 1 warnings, 2 errors
 plan [--diff]            Show what would be in the kernel, or what would be changed
 import multiwans <file>  Show the configuration of another program as ours
 dump [<folder>]          Write a folder for a bug report, which is also a test case
@@ -92,6 +92,7 @@ Options:
 --mark <mark>            explain: the mark somebody gave it before us
 --output <file>          metrics: write them there, never half
 --no-track               start, stop, restart, reload: somebody else, such as procd, runs the tracker
+--fix                    check: also set what is wrong in the kernel, now and for the next boot
 --strict                 Exit with 2 for mistakes of usage, with 1 where a report finds trouble
 -v, --verbose            More detail
 
@@ -146,6 +147,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     if arguments.verb != "metrics" && arguments.output.is_some() {
         complain!("mwan3: --output belongs to 'mwan3 metrics'");
+        return 2;
+    }
+    if arguments.is_fix && arguments.verb != "check" {
+        complain!("mwan3: --fix belongs to 'mwan3 check'");
         return 2;
     }
     match dispatch(&arguments) {

@@ -8,7 +8,7 @@ mod problem;
 mod read;
 mod value;
 
-pub use check::check;
+pub use check::{Advice, advice, check, settings_to_read};
 pub use problem::{Problem, SectionName, Severity, exit_code, problem_counts};
 pub use read::read;
 
@@ -34,6 +34,8 @@ pub struct Globals {
     pub lookup_tables: Vec<u32>,
     /// Keep `from` on the default routes copied to the uplinks' tables.
     pub source_routing: bool,
+    /// Table main gets a default route by a live uplink while its own one leads out of a dead one.
+    pub manage_default: bool,
     /// Where the tracker serves metrics.
     pub metrics_listen: Option<std::net::SocketAddr>,
 }
@@ -211,6 +213,7 @@ impl Default for Globals {
             log_level: 5,
             lookup_tables: Vec::new(),
             source_routing: false,
+            manage_default: false,
             metrics_listen: None,
         }
     }

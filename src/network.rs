@@ -2,6 +2,7 @@
 //! rules of the kernel. The same types serve for what we want, so that a diff can compare them.
 
 pub mod change;
+pub mod lease;
 pub mod netifd;
 pub mod plain;
 mod route;
@@ -37,6 +38,12 @@ pub struct Network {
     /// Elements of the `inet fw4` sets that rules name with `option ipset`, as networks.
     #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub fw4_sets: SortedMap<String, Vec<Prefix>>,
+    /// Kernel settings by name (`net/ipv4/ip_forward`), as far as somebody asked for them.
+    #[serde(skip)]
+    pub settings: Vec<(String, u32)>,
+    /// Whether the firewall has a rule that does; `None` where that is not known.
+    #[serde(skip)]
+    pub translates_sources: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -55,6 +55,7 @@ pub struct BaseChain {
 pub enum BaseKind {
     Filter,
     Route,
+    Nat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +187,8 @@ pub enum Statement {
         field: Field,
         timeout_s: u32,
     },
+    /// `snat ip6 to 2001:db8::2`
+    SourceNat(IpAddr),
     Verdict(Verdict),
 }
 
@@ -215,6 +218,25 @@ pub fn without_logging(table: &Table) -> Table {
         chain.rules.retain(|rule| !rule.statements.is_empty());
     }
     table
+}
+
+/// The changes for a kernel that cannot translate addresses.
+pub fn without_nat<'a>(changes: &[Change<'a>]) -> Vec<Change<'a>> {
+    let is_nat = |chain: &&Chain| chain.base.as_ref().is_some_and(|base| base.kind == BaseKind::Nat);
+    let chains: Vec<&Chain> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::AddChain(chain) => Some(*chain),
+            _ => None,
+        })
+        .filter(is_nat)
+        .collect();
+    let is_about_nat = |change: &&Change| match change {
+        Change::AddChain(chain) => chains.contains(chain),
+        Change::AddRule { chain, .. } => chains.iter().any(|nat| nat.name == **chain),
+        _ => false,
+    };
+    changes.iter().filter(|change| !is_about_nat(change)).cloned().collect()
 }
 
 pub fn fingerprint(bytes: &[u8]) -> u64 {

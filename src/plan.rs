@@ -1,10 +1,12 @@
 //! The idea of the whole program: `plan(config, network, health)` is what the kernel should hold. Pure and
 //! total: any configuration gives a plan, and the empty configuration nearly an empty one.
 
+mod default_route;
 mod dispatch;
 pub mod explain;
 mod known;
 mod name;
+mod own_traffic;
 mod policy;
 mod routing;
 mod rule_test;
@@ -41,9 +43,16 @@ pub struct Plan {
 pub fn plan(config: &Config, network: &Network, health: &Health) -> Plan {
     let uplinks = uplinks(config, network, health);
     let mut notes = Vec::new();
+    let mut routes = routing::routes(config, network, &uplinks);
+    if config.globals.manage_default {
+        let more = routing::families(network)
+            .flat_map(|family| default_route::in_main(family, network, &uplinks, &routes))
+            .collect::<Vec<_>>();
+        routes.extend(more);
+    }
     Plan {
         rules: routing::rules(config, network, &uplinks),
-        routes: routing::routes(config, network, &uplinks),
+        routes,
         ruleset: Some(ruleset::ruleset(config, network, &uplinks, &mut notes)),
         notes,
     }

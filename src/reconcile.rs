@@ -68,7 +68,21 @@ pub fn reconcile_in_turn(
         failures.extend(clear_leftovers());
     }
     drop(table_changes);
+    if goal != Goal::Stop {
+        note_who_is_up(directories, config, &pending.host);
+    }
     Ok(Outcome { plan: pending.plan, host: pending.host, writes, failures })
+}
+
+/// The kernel does not tell since when; a report that shows it can do without.
+fn note_who_is_up(directories: &Directories, config: &Config, host: &Host) {
+    for interface in &config.interfaces {
+        let found = host.network.interfaces.get(&interface.name).filter(|found| found.up);
+        let device = found.and_then(|found| host.network.device(found.device.as_deref()?));
+        if let Err(error) = directories.note_up(&interface.name, device.map(|device| device.index)) {
+            log::debug!("cannot note since when {} is up: {error}", interface.name);
+        }
+    }
 }
 
 /// What would be changed now.
@@ -141,9 +155,17 @@ fn load(wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
         return in_force(None);
     }
     let Err(refusal) = nftables::apply(TABLE, changes) else { return in_force(None) };
+    let without_nat = nft::without_nat(changes);
+    if without_nat.len() < changes.len() && nftables::apply(TABLE, &without_nat).is_ok() {
+        log::warn!("the router's own traffic may have a wrong source address: {refusal}");
+        return in_force(None);
+    }
     let Some(wanted) = wanted else { return refused(&refusal) };
     let silent = nft::without_logging(wanted);
-    let attempt = |table: &nft::Table| nftables::apply(TABLE, &nft::replacement(table));
+    let attempt = |table: &nft::Table| {
+        let changes = nft::replacement(table);
+        nftables::apply(TABLE, &changes).or_else(|_| nftables::apply(TABLE, &nft::without_nat(&changes)))
+    };
     if silent != *wanted && attempt(&silent).is_ok() {
         return in_force(Some(format!("rules are loaded without logging: {refusal}")));
     }

@@ -1,6 +1,7 @@
 //! Which uplinks are up on a host without netifd.
 
 use mwan3::address::{Family, Prefix};
+use mwan3::network::lease::{Lease, lease_text};
 use mwan3::network::plain::{Named, logical_interfaces};
 use mwan3::network::{Device, DeviceAddress, Hop, Network, Route, RouteKind, TABLE_MAIN};
 
@@ -67,4 +68,21 @@ fn the_source_of_a_rule_is_up_with_an_address_of_either_family() {
     assert!(is_up(&host(&[("192.168.1.1", 24)]), None));
     assert!(is_up(&host(&[("fd00::1", 64)]), None));
     assert!(!is_up(&host(&[]), None));
+}
+
+#[test]
+fn a_lease_is_read_as_clients_write_it_and_rubbish_costs_itself() {
+    let lease = Lease::parse(
+        "# This is private data. Do not parse.\nROUTER=192.0.2.1 nonsense, 192.0.2.2\nDNS=9.9.9.9 fe80::1%eth0\n\
+         ROUTER\n=\nMTU=1500\nROUTER=0.0.0.0 192.0.2.1\n",
+    );
+    let text = |addresses: &[std::net::IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(text(&lease.gateways), ["192.0.2.1", "192.0.2.2"]);
+    assert_eq!(text(&lease.name_servers), ["9.9.9.9", "fe80::1"]);
+    assert_eq!(Lease::parse(&lease_text(&lease)), lease);
+    assert_eq!(Lease::parse(""), Lease::default());
+    // Each source fills what the better one does not tell.
+    let only_dns = Lease { gateways: Vec::new(), ..Lease::parse("DNS=1.1.1.1") };
+    assert_eq!(text(&only_dns.clone().or(lease.clone()).gateways), ["192.0.2.1", "192.0.2.2"]);
+    assert_eq!(text(&only_dns.or(lease).name_servers), ["1.1.1.1"]);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{self, Problem, Severity};
+use crate::config::{self, Config, Problem, Severity};
 use crate::network::Network;
 use crate::plan::{Health, Plan, Verdict};
 use crate::reconcile::{Goal, Pending, pending};
@@ -15,6 +15,7 @@ use crate::system::host::{self, Host};
 use crate::system::leftovers::{self, Leftovers};
 use crate::system::nftables;
 use crate::system::settings::{self, Settings};
+use crate::system::sysctl;
 
 use super::ExitCode;
 use super::options::Arguments;
@@ -28,7 +29,14 @@ pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
             return Ok(2);
         }
     };
-    let network = host::observe(&directories, &settings.config).map(|host| host.network);
+    let mut network = host::observe(&directories, &settings.config).map(|host| host.network);
+    if let Ok(network) = &mut network {
+        host::observe_settings(&settings.config, network);
+        if arguments.is_fix {
+            fix(&settings.config, network)?;
+            host::observe_settings(&settings.config, network);
+        }
+    }
     let problems = all_problems(&settings, network.as_ref().ok());
     if arguments.is_json {
         say!("{}", serde_json::to_string(&problems)?);
@@ -66,6 +74,22 @@ pub(super) fn all_problems(settings: &Settings, network: Option<&Network>) -> Ve
     problems.extend(config::check(&settings.config, &settings.package, &settings.file, network));
     problems.extend(problems_of_leftovers(&leftovers::find()));
     problems
+}
+
+/// Now, and for the next boot. Told on stderr: stdout is the list of what is still wrong.
+fn fix(config: &Config, network: &Network) -> Result<()> {
+    let mut kept = Vec::new();
+    for advice in config::advice(config, network) {
+        let (name, value) = (advice.setting, advice.wanted);
+        sysctl::set(&name, value).with_context(|| format!("cannot set {name} to {value}"))?;
+        complain!("mwan3: {name} was {}, is {value} now", advice.held);
+        kept.push((name, value));
+    }
+    if !kept.is_empty() {
+        let path = sysctl::keep(&kept).context("the settings hold until the next boot only")?;
+        complain!("mwan3: kept in {}", path.display());
+    }
+    Ok(())
 }
 
 fn summary(problems: &[Problem]) -> String {
@@ -127,7 +151,8 @@ pub(super) fn dump(arguments: &Arguments) -> Result<ExitCode> {
     let text = loaded.package.export();
     // As the case will be read: lines are those of the exported text.
     let settings = settings::read("mwan3", &text, &[]);
-    let host = host::observe(&directories, &settings.config)?;
+    let mut host = host::observe(&directories, &settings.config)?;
+    host::observe_settings(&settings.config, &mut host.network);
     let health = directories.health(&settings.config);
     let plan = crate::plan::plan(&settings.config, &host.network, &health);
     let folder = dump_folder(arguments)?;
@@ -140,6 +165,7 @@ pub(super) fn dump(arguments: &Arguments) -> Result<ExitCode> {
     write("expect.nft", plan.ruleset.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes())?;
     write("expect.routing", plan.routing_text().as_bytes())?;
     write("expect.problems", problems_text(&settings.problems, &plan).as_bytes())?;
+    write("sysctl", sysctl_text(&host.network).as_bytes())?;
     // What the export leaves out is told here.
     write("problems", problems_text(&loaded.problems, &plan).as_bytes())?;
     write("kernel.routing", held_routing(&host).as_bytes())?;
@@ -167,6 +193,10 @@ fn held_routing(host: &Host) -> String {
     let rules = host.rules.iter().map(|rule| format!("rule {} {rule}\n", rule.family));
     let routes = host.routes.iter().map(|route| format!("route {} {route}\n", route.family));
     rules.chain(routes).collect()
+}
+
+fn sysctl_text(network: &Network) -> String {
+    network.settings.iter().map(|(name, value)| format!("{name} = {value}\n")).collect()
 }
 
 pub(super) fn schema() -> Result<ExitCode> {

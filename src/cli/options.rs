@@ -18,6 +18,8 @@ pub struct Arguments {
     pub is_strict: bool,
     pub is_verbose: bool,
     pub is_diff: bool,
+    /// check: also put right what is wrong with the kernel's settings.
+    pub is_fix: bool,
     pub follows: bool,
     /// start, stop, restart, reload: somebody else runs the tracker, or nobody shall.
     pub without_tracker: bool,
@@ -45,6 +47,7 @@ impl Arguments {
                 Long("json") => parsed.is_json = true,
                 Long("strict") => parsed.is_strict = true,
                 Long("diff") => parsed.is_diff = true,
+                Long("fix") => parsed.is_fix = true,
                 Short('f') | Long("follow") => parsed.follows = true,
                 Long("no-track") => parsed.without_tracker = true,
                 Long("from") => parsed.from = Some(parser.value()?.into()),

@@ -234,8 +234,12 @@ impl Call {
             Ok(settings) => settings,
             Err(error) => return impossible(format!("{error:#}")),
         };
-        let snapshot = self.snapshot().ok();
-        let network = snapshot.as_ref().map(|snapshot| &snapshot.network);
+        let mut snapshot = self.snapshot().ok();
+        let network = snapshot.as_mut().map(|snapshot| &mut snapshot.network);
+        let network = network.map(|network| {
+            host::observe_settings(&settings.config, network);
+            &*network
+        });
         let problems = inspect::all_problems(&settings, network);
         let [(_, errors), (_, warnings), (_, notes)] = problem_counts(&problems);
         let mut worst: Vec<&Problem> = Vec::new();

@@ -11,6 +11,7 @@ use crate::reconcile::{Goal, Outcome, reconcile_in_turn, take_turn};
 use crate::system::background;
 use crate::system::files::{Directories, Lock, read_line};
 use crate::system::hooks::{self, Notice};
+use crate::system::leases;
 use crate::system::settings::{self, Settings};
 
 use super::options::Arguments;
@@ -145,7 +146,8 @@ pub(super) fn ifdown(arguments: &Arguments) -> Result<ExitCode> {
     Ok(tell_failures(&outcome))
 }
 
-/// Called by /etc/hotplug.d/iface with netifd's environment, or the tracker's.
+/// Called by /etc/hotplug.d/iface with netifd's environment, or the tracker's; by the hooks in files/linux with
+/// a lease.
 pub(super) fn hotplug(arguments: &Arguments) -> Result<ExitCode> {
     let directories = Directories::from_environment();
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
@@ -155,6 +157,12 @@ pub(super) fn hotplug(arguments: &Arguments) -> Result<ExitCode> {
         return run_user_script(&directories, &Notice::new(&action, &name, &device), is_shutdown);
     }
     let (action, name) = (variable("ACTION"), variable("INTERFACE"));
+    if action == "lease" {
+        let (device, family) = (variable("DEVICE"), variable("FAMILY"));
+        leases::learn(&directories, &device, &family, &variable("GATEWAY"), &variable("DNS"))
+            .context("cannot keep the lease")?;
+        return look(&directories, &format!("hotplug lease {device}"));
+    }
     if !matches!(action.as_str(), "ifup" | "ifdown" | "ifupdate") || !directories.is_running() {
         return Ok(0);
     }
@@ -167,10 +175,15 @@ pub(super) fn hotplug(arguments: &Arguments) -> Result<ExitCode> {
         _ => {}
     }
     drop(turn);
-    if tracker::tell(&directories, &format!("hotplug {action} {name}")) {
+    look(&directories, &format!("hotplug {action} {name}"))
+}
+
+/// Something is new on the host: the tracker hears of it, or it is done here.
+fn look(directories: &Directories, request: &str) -> Result<ExitCode> {
+    if !directories.is_running() || tracker::tell(directories, request) {
         return Ok(0);
     }
-    let (_, outcome) = catch_up(&directories)?;
+    let (_, outcome) = catch_up(directories)?;
     Ok(tell_failures(&outcome))
 }
 

@@ -12,6 +12,8 @@ use crate::system::files::Directories;
 /// It answers within milliseconds, unless something holds the run directory's lock.
 const PATIENCE: Duration = Duration::from_secs(7);
 const STARTING_TIME: Duration = Duration::from_secs(10);
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
 const ENDING_TIME: Duration = Duration::from_secs(3);
 const STEP: Duration = Duration::from_millis(10);
 
@@ -44,13 +46,20 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
         let has_started = background::call_service("start").context("cannot start the service")?;
         return if has_started == Some(false) { Err(anyhow!("the service did not start")) } else { Ok(()) };
     }
-    let mut child = background::start(&["track"]).context("cannot start the tracker")?;
+    let spawn = || background::start(&["track"]).context("cannot start the tracker");
+    let mut child = spawn()?;
+    let mut attempts = 1;
     let until = since_boot() + STARTING_TIME;
     while since_boot() < until {
         if let Some(status) = child.try_wait().context("cannot wait for the tracker")? {
-            // Another one may have been quicker.
+            // Another one may have been quicker; or one that was just killed still held the lock.
             if directories.tracker_pid().is_none() {
-                bail!("the tracker did not start ({status}); 'mwan3 track' says why");
+                if attempts == ATTEMPTS {
+                    bail!("the tracker did not start ({status}); 'mwan3 track' says why");
+                }
+                std::thread::sleep(PAUSE);
+                child = spawn()?;
+                attempts += 1;
             }
         }
         if tell(directories, "stats") {

@@ -1,9 +1,12 @@
 //! What reading cannot see: sections that do not fit together, rules that never match, and, with an observed
 //! network, uplinks the host does not have. Certain or silent: nothing is reported on a guess.
 
+mod kernel;
 mod network;
 mod shadow;
 mod usage;
+
+pub use kernel::{Advice, advice, settings_to_read};
 
 use std::net::IpAddr;
 
@@ -30,6 +33,7 @@ pub fn check(config: &Config, package: &Package, file: &str, network: Option<&Ne
     shadow::check(&config.rules, &mut report);
     if let Some(network) = network {
         network::check(config, network, &mut report);
+        kernel::check(config, network, &mut report);
     }
     report.finish()
 }
@@ -55,6 +59,11 @@ impl<'a> Report<'a> {
         if let Some(section) = self.sections.get(&(kind, name)) {
             self.problems.push(Problem::of_section(severity, self.file, section, text));
         }
+    }
+
+    /// No section is to blame.
+    fn about_host(&mut self, severity: Severity, text: String) {
+        self.problems.push(Problem::of_kernel(severity, text));
     }
 
     /// The option's line is shown where the file has it.

@@ -130,6 +130,8 @@ pub const TABLE: &[OptionSpec] = &[
         "More routing tables (besides main) whose networks are reached directly, never through a policy, and whose routes the tables of the interfaces get.").list(),
     spec(Globals, "source_routing", Bool, Value("0"),
         "Keep the source (`from`) of IPv6 default routes in the tables of the interfaces. Without it an interface also carries packets from addresses of other uplinks.").not_in_luci(),
+    spec(Globals, "manage_default", Bool, Value("0"),
+        "Keep table main's default route on a live uplink: while the best one leads out of an uplink that is offline or down, one of ours with metric 1 stands before it.").not_in_luci(),
     spec(Globals, "metrics_listen", ValueType::AddressAndPort, NoDefault,
         "Serve metrics for Prometheus by HTTP on this address and port, such as `127.0.0.1:9101` or `[::1]:9101`. Whoever reaches it can read them.").not_in_luci(),
 

@@ -82,6 +82,7 @@ fn read_globals(mut fields: Fields<'_>) -> Globals {
         log_level: fields.value("loglevel", value::log_level, name_of_level),
         lookup_tables: fields.list("rt_table_lookup", value::routing_table),
         source_routing: fields.boolean("source_routing"),
+        manage_default: fields.boolean("manage_default"),
         metrics_listen: fields.optional("metrics_listen", value::address_and_port),
     }
 }

@@ -29,6 +29,7 @@ fn network(value: &Value) -> Read<Network> {
         routes: list(fields.required("routes")?, route)?,
         has_ipv6: fields.optional("has_ipv6", flag)?.unwrap_or(true),
         fw4_sets: fields.optional("fw4_sets", |sets| map(sets, |set| list(set, parsed)))?.unwrap_or_default(),
+        ..Network::default()
     })
 }
 

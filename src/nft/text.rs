@@ -68,6 +68,7 @@ impl BaseKind {
         match self {
             BaseKind::Filter => "filter",
             BaseKind::Route => "route",
+            BaseKind::Nat => "nat",
         }
     }
 }
@@ -132,6 +133,9 @@ impl fmt::Display for Statement {
             }
             Statement::Remember { set, field, timeout_s } => {
                 write!(f, "update @{set} {{ {field} timeout {timeout_s}s }}")
+            }
+            Statement::SourceNat(address) => {
+                write!(f, "snat {} to {address}", if address.is_ipv4() { "ip" } else { "ip6" })
             }
             Statement::Verdict(verdict) => write!(f, "{verdict}"),
         }

@@ -12,7 +12,7 @@ use crate::nft::{
 use crate::sorted::SortedMap;
 
 use super::rules::{RuleMatch, action_chains, last_resort_chain, rule_match};
-use super::{Choice, Uplink, choose, connected, custom, dispatch, known, name, routing};
+use super::{Choice, Uplink, choose, connected, custom, dispatch, known, name, own_traffic, routing};
 
 pub const TABLE: &str = "mwan3";
 
@@ -85,6 +85,7 @@ pub(super) fn ruleset(
         table.chains.push(first_packet_of(config, *family, uplinks, rules_entry));
     }
     table.chains.extend(entry_chains(config, &families, uplinks, &tunnels));
+    table.chains.extend(own_traffic::source_chain(&families, network, uplinks));
     table
 }
 
@@ -444,7 +445,7 @@ fn device_list(names: &[&str]) -> Vec<ValueRange> {
     names.iter().map(|name| ValueRange::one(Value::Device((*name).to_owned()))).collect()
 }
 
-fn in_list(field: Field, list: Vec<ValueRange>) -> Statement {
+pub(super) fn in_list(field: Field, list: Vec<ValueRange>) -> Statement {
     match <[ValueRange; 1]>::try_from(list) {
         Ok([range]) => Statement::Compare { field, relation: Relation::Is, range },
         Err(list) => Statement::InList { field, relation: Relation::Is, list },

@@ -60,6 +60,10 @@ impl Directories {
         Ok((text, overlays))
     }
 
+    pub fn run_path(&self, name: &str) -> PathBuf {
+        self.run.join(name)
+    }
+
     /// `/var/run/mwan3`: while it holds the mask, the service runs.
     pub fn state(&self) -> PathBuf {
         self.run.join("mwan3")
@@ -160,10 +164,35 @@ impl Directories {
         let _ = fs::remove_dir_all(self.tracking(interface));
         let _ = fs::remove_file(self.interface_state(interface));
         let _ = fs::remove_file(self.taken_down(interface));
+        let _ = fs::remove_file(self.up_since_file(interface));
     }
 
     pub fn control_socket(&self) -> PathBuf {
         self.run.join("mwan3.sock")
+    }
+
+    /// Since when, in seconds since boot, an interface without netifd has been up on this device.
+    pub fn up_since(&self, interface: &str, device_index: u32) -> Option<u64> {
+        let line = read_line(&self.up_since_file(interface))?;
+        let (since, index) = line.split_once(' ')?;
+        (index.parse() == Ok(device_index)).then(|| since.parse().ok())?
+    }
+
+    /// `device_index` while it is up.
+    pub fn note_up(&self, interface: &str, device_index: Option<u32>) -> io::Result<()> {
+        let path = self.up_since_file(interface);
+        match device_index {
+            Some(index) if self.up_since(interface, index).is_some() => Ok(()),
+            Some(index) => write_atomically(&path, &format!("{} {index}\n", uptime_s())),
+            None => {
+                let _ = fs::remove_file(path);
+                Ok(())
+            }
+        }
+    }
+
+    fn up_since_file(&self, interface: &str) -> PathBuf {
+        self.state().join("up_since").join(interface)
     }
 
     /// For the one tracker; `None` while another has it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::address::Prefix;
-use crate::config::Config;
+use crate::config::{Config, settings_to_read};
 use crate::network::plain::{Named, logical_interfaces};
 use crate::network::{IpRule, LogicalInterface, Network, OUR_PROTOCOL, Route};
 use crate::nft;
@@ -18,10 +18,10 @@ use crate::sorted::{SortedMap, SortedSet};
 use crate::uci;
 
 use super::clock::since_boot;
-use super::files::Directories;
+use super::files::{Directories, uptime_s};
 use super::netlink::NetlinkError;
 use super::ubus::{Bus, UbusError};
-use super::{netifd, nftables, route};
+use super::{leases, netifd, nftables, route, sysctl};
 
 /// The firewall's table, whose sets rules may name.
 pub const FIREWALL_TABLE: &str = "fw4";
@@ -46,6 +46,13 @@ pub fn observe(directories: &Directories, config: &Config) -> Result<Host> {
     (host.network.interfaces, host.is_remembered) = interfaces(directories, config, &host)?;
     host.network.fw4_sets = fw4_sets(config).context("cannot read the firewall's sets from the kernel")?;
     Ok(host)
+}
+
+/// Besides: what only `mwan3 check` looks at.
+pub fn observe_settings(config: &Config, network: &mut Network) {
+    network.settings = sysctl::read(settings_to_read(config, network));
+    // Without privileges nobody knows.
+    network.translates_sources = nftables::is_anybody_translating(TABLE).ok().flatten();
 }
 
 /// Without the logical interfaces: enough to take away what is ours, whatever else is out of order.
@@ -98,11 +105,15 @@ fn interfaces(
     let may_be_away = host.routes.is_empty() || !Path::new(NETIFD_PROGRAM).exists();
     let (known, is_remembered) = match ask_netifd() {
         Ok(answer) => answer,
-        Err(error) if error.is_nobody_there() && may_be_away => return Ok((interfaces, false)),
+        Err(error) if error.is_nobody_there() && may_be_away => {
+            complete(directories, &host.network, &mut interfaces);
+            return Ok((interfaces, false));
+        }
         Err(error) => return Err(error).context("cannot learn the state of the interfaces"),
     };
     // What netifd knows it knows best; a section with a device of its own may be none of netifd's.
     interfaces.retain(|name, _| config.interface(name).is_some_and(|one| one.device.is_some()));
+    complete(directories, &host.network, &mut interfaces);
     interfaces.extend(known);
     Ok((interfaces, is_remembered))
 }
@@ -134,6 +145,24 @@ fn ask_netifd() -> Result<(SortedMap<String, LogicalInterface>, bool), UbusError
             Ok((known.clone(), true))
         }
         (Err(error), None) => Err(error),
+    }
+}
+
+/// What the kernel does not tell of interfaces without netifd.
+fn complete(
+    directories: &Directories,
+    network: &Network,
+    interfaces: &mut SortedMap<String, LogicalInterface>,
+) {
+    for (name, found) in interfaces.iter_mut() {
+        let device = found.device.as_deref().and_then(|device| network.device(device));
+        let Some(device) = device else { continue };
+        if found.up {
+            let since = directories.up_since(name, device.index);
+            found.uptime_s = since.map_or(0, |since| uptime_s().saturating_sub(since));
+        }
+        let lease = leases::of_device(directories, device);
+        (found.gateways, found.name_servers) = (lease.gateways, lease.name_servers);
     }
 }
 

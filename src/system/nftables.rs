@@ -8,6 +8,7 @@ mod instruction;
 mod key;
 mod mirror;
 pub(super) mod numbers;
+mod translation;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use crate::sorted::{SortedMap, SortedSet};
 use self::decode::{DecodedRule, DecodedSet, Edge};
 pub use self::mirror::address_sets;
 use self::numbers::{INET, LIST_ITEM, chain, data, elements, message, rule, set};
+pub use self::translation::is_anybody_translating;
 use super::netlink::{self, Answer, NetlinkError, Payload, Socket};
 
 /// Looks again when the ruleset changed between two questions.

@@ -122,3 +122,28 @@ fn a_set_that_somebody_else_made_is_kept_if_it_is_for_others_to_fill() {
         [Change::DeleteSet("user"), Change::AddSet(&computed.sets[0])]
     );
 }
+
+#[test]
+fn a_kernel_that_cannot_translate_gets_everything_else() {
+    let chain = |name: &str, kind: Option<nft::BaseKind>, statement| nft::Chain {
+        name: name.to_owned(),
+        base: kind.map(|kind| nft::BaseChain { kind, hook: nft::Hook::Postrouting, priority: 101 }),
+        rules: vec![nft::Rule { statements: vec![statement], comment: None }],
+    };
+    let translates = nft::Statement::SourceNat("192.0.2.1".parse().unwrap());
+    let table = |chains| Table { name: "mwan3".to_owned(), sets: vec![], chains };
+    let plain = || {
+        vec![
+            chain("one", None, nft::Statement::Counter),
+            chain("two", Some(nft::BaseKind::Filter), nft::Statement::Counter),
+        ]
+    };
+    let nothing = Observed::default();
+    let without = table(plain());
+    let with = table([plain(), vec![chain("nat", Some(nft::BaseKind::Nat), translates)]].concat());
+    let changes = nft::diff(&nothing, Some(&with));
+    assert_eq!(nft::without_nat(&changes), nft::diff(&nothing, Some(&without)));
+    // The next time nothing but the missing chain is left to do, and then nothing.
+    let held = Held::of(Some(&without)).observed();
+    assert_eq!(nft::without_nat(&nft::diff(&held, Some(&with))), []);
+}

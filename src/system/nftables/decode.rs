@@ -143,6 +143,7 @@ fn base_chain(payload: &[u8]) -> Option<BaseChain> {
         kind: match attribute(payload, chain::KIND)?.text().as_str() {
             "filter" => BaseKind::Filter,
             "route" => BaseKind::Route,
+            "nat" => BaseKind::Nat,
             _ => return None,
         },
         hook: match hooked(chain::HOOK_NUMBER)? {

@@ -1,6 +1,8 @@
 //! One rule as the kernel's expressions, with the anonymous sets it needs: the same that nft makes of the
 //! rule's text, down to the tests it puts in front of a header field. Pure.
 
+use std::net::IpAddr;
+
 use crate::address::{AddressMatch, Family, Prefix, Span, address_bits, merge_spans, span_prefixes};
 use crate::nft::{Field, Relation, Rule, Statement, Value, ValueRange, Verdict, log_prefix};
 
@@ -94,8 +96,16 @@ impl<'a> Translator<'a> {
                 self.load_all(&[*field], Order::Register);
                 self.program.update_set(set, u64::from(*timeout_s) * 1000);
             }
+            Statement::SourceNat(address) => self.source_nat(*address),
             Statement::Verdict(verdict) => self.program.verdict(verdict),
         }
+    }
+
+    fn source_nat(&mut self, address: IpAddr) {
+        let family = Family::of(address);
+        self.require_network(family);
+        let bytes = key::bits_bytes(address_bits(address), usize::from(family.bits() / 8));
+        self.program.source_nat(family.number(), &bytes);
     }
 
     fn compare(&mut self, field: Field, relation: Relation, range: &ValueRange) {

@@ -4,7 +4,8 @@ use crate::nft::{Relation, Verdict};
 
 use super::super::netlink::Payload;
 use super::numbers::expression::{
-    self, bitwise, byteorder, cmp, counter, ct, dynset, immediate, log, lookup, meta, numgen, payload, range,
+    self, bitwise, byteorder, cmp, counter, ct, dynset, immediate, log, lookup, meta, nat, numgen, payload,
+    range,
 };
 use super::numbers::{LIST_ITEM, data, register};
 
@@ -149,6 +150,18 @@ impl Program {
         self.add("immediate", |out| {
             out.put_be32(immediate::DESTINATION, register::VERDICT);
             put_verdict(out, immediate::DATA, verdict);
+        });
+    }
+
+    pub fn source_nat(&mut self, family: u8, address: &[u8]) {
+        self.add("immediate", |out| {
+            out.put_be32(immediate::DESTINATION, register::FIRST);
+            put_value(out, immediate::DATA, address);
+        });
+        self.add("nat", |out| {
+            out.put_be32(nat::KIND, nat::SOURCE);
+            out.put_be32(nat::FAMILY, u32::from(family));
+            out.put_be32(nat::ADDRESS_REGISTER, register::FIRST);
         });
     }
 

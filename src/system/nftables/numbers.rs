@@ -227,6 +227,14 @@ pub mod expression {
         pub const DATA: u16 = 2;
     }
 
+    pub mod nat {
+        pub const KIND: u16 = 1;
+        pub const FAMILY: u16 = 2;
+        pub const ADDRESS_REGISTER: u16 = 3;
+
+        pub const SOURCE: u32 = 0;
+    }
+
     pub mod counter {
         pub const BYTES: u16 = 1;
         pub const PACKETS: u16 = 2;
