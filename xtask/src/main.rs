@@ -1,6 +1,7 @@
-//! Developer commands: `cargo xtask test | demo | bench | fuzz`.
+//! Developer commands: `cargo xtask test | demo | bench | deb | fuzz`.
 
 mod bench;
+mod deb;
 mod demo;
 mod fuzz;
 mod process;
@@ -15,6 +16,8 @@ cargo xtask COMMAND
 test            everything .ci/run checks: format, lints, all tests with kernel tests required
 demo [--fast]   two ISPs, one of them dies: see where new flows go; a minute, or 20 seconds
 bench [PART…]   what commands, packets and the idle tracker cost; all parts rewrite docs/performance.md
+deb [--program FILE] [--arch NAME] [--version VERSION] [--out FOLDER]
+                the Debian package; without a program it builds one
 fuzz [--seconds N] [TARGET…]  feeds the readers of everything from outside with hostile input
 ";
 
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         Some("test") => test::run_all(),
         Some("demo") => demo::run(&arguments.collect::<Vec<_>>()),
         Some("bench") => bench::run(&arguments.collect::<Vec<_>>()),
+        Some("deb") => deb::from_arguments(arguments),
         Some("fuzz") => fuzz::from_arguments(arguments),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -17,6 +17,8 @@ pub const FOR_TESTS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("curl", "curl"),
     ("kill", "procps"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("dhclient", "isc-dhcp-client"),
     // Protocol names, for ip and nft.
     ("/etc/protocols", "netbase"),
 ];
