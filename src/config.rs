@@ -52,6 +52,7 @@ pub struct Interface {
     /// Plain Linux: the gateway, where no route in main tells it.
     pub gateway: Option<std::net::IpAddr>,
     pub tracking: Tracking,
+    pub failback: Failback,
     pub flush_conntrack: Vec<FlushOn>,
     /// Every connection of the router, not only this interface's.
     pub flushes_all: bool,
@@ -104,6 +105,22 @@ pub struct Quality {
     pub recovery_loss_percent: u32,
 }
 
+/// When policies with another way use an interface again that had failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failback {
+    /// Without a lost round. Doubled with each further failure.
+    pub delay_ms: u32,
+    pub longest_delay_ms: u32,
+    pub window: Option<DailyWindow>,
+}
+
+/// In minutes of the local day; the end is not part of it, and may be on the next day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DailyWindow {
+    pub from_min: u32,
+    pub to_min: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushOn {
     Ifup,
@@ -118,6 +135,29 @@ pub struct Policy {
     /// Members whose interface exists in `Config::interfaces`, in list order.
     pub members: Vec<Member>,
     pub last_resort: LastResort,
+    pub sessions: SessionPolicy,
+}
+
+/// What becomes of the policy's running flows when uplinks change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionPolicy {
+    /// Flows over an uplink that failed.
+    pub on_fail: SessionFate,
+    /// Flows over what stood in for a better tier that is back.
+    pub on_recover: SessionFate,
+    /// Between leaving one tier and opening another; meanwhile the last resort applies. 0 is none.
+    pub hold_ms: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionFate {
+    Keep,
+    Drop,
+    DropUdp,
+    /// They stay for so long, and are dropped then if they still go elsewhere than new ones.
+    Drain {
+        for_ms: u32,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -242,6 +282,29 @@ impl Default for Tracking {
             down: 5,
             up: 5,
             quality: None,
+        }
+    }
+}
+
+impl Default for SessionPolicy {
+    fn default() -> Self {
+        SessionPolicy { on_fail: SessionFate::Drop, on_recover: SessionFate::Keep, hold_ms: 0 }
+    }
+}
+
+impl Failback {
+    /// Whether an interface that comes back is ever made to wait.
+    pub fn is_set(self) -> bool {
+        self.delay_ms > 0 || self.window.is_some()
+    }
+}
+
+impl DailyWindow {
+    pub fn contains(self, minute: u32) -> bool {
+        if self.from_min <= self.to_min {
+            (self.from_min..self.to_min).contains(&minute)
+        } else {
+            minute >= self.from_min || minute < self.to_min
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `Link::deadline` says when to call again. Time counts from any fixed start; with the uptime as that start the
 //! status files have the numbers that scripts expect.
 
+mod damping;
 mod events;
 mod history;
 mod link;
@@ -15,6 +16,7 @@ mod words;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use damping::{Damped, Damping};
 pub use events::{EventRing, RecordedEvent};
 pub use history::{CAPACITY, History, Measured, ProbeRecord, Reply};
 pub use link::Link;

@@ -105,6 +105,11 @@ impl Network {
         self.devices.iter().find(|device| device.name == name)
     }
 
+    /// Whether any device of the host has it.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.devices.iter().flat_map(|device| &device.addresses).any(|known| known.address == address)
+    }
+
     /// A dynamic sub-interface (`wan_4`, `wan_6`) stands in for its parent where the host has one.
     pub fn true_interface<'a>(
         &'a self,

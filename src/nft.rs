@@ -181,6 +181,10 @@ pub enum Statement {
         mask: u32,
         value: u32,
     },
+    /// `ct label set 7`: one of 128 bits of the connection, which packets can set and never clear.
+    SetConnectionLabel {
+        bit: u8,
+    },
     /// `update @name { ip saddr timeout 600s }`
     Remember {
         set: String,
@@ -208,12 +212,12 @@ impl Rule {
     }
 }
 
-/// The same table for a kernel that cannot log.
-pub fn without_logging(table: &Table) -> Table {
+/// The same table for a kernel that cannot do everything we like to have.
+pub fn without(table: &Table, is_missing: fn(&Statement) -> bool) -> Table {
     let mut table = table.clone();
     for chain in &mut table.chains {
         for rule in &mut chain.rules {
-            rule.statements.retain(|statement| !matches!(statement, Statement::Log { .. }));
+            rule.statements.retain(|statement| !is_missing(statement));
         }
         chain.rules.retain(|rule| !rule.statements.is_empty());
     }

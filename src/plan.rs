@@ -4,6 +4,8 @@
 mod default_route;
 mod dispatch;
 pub mod explain;
+mod health;
+mod hold;
 mod known;
 mod name;
 mod own_traffic;
@@ -12,6 +14,7 @@ mod routing;
 mod rule_test;
 mod rules;
 mod ruleset;
+mod session;
 mod uplink;
 
 use std::fmt;
@@ -22,13 +25,16 @@ use crate::nft;
 
 pub use dispatch::{Packet, compile, naive_match};
 pub use explain::{Explanation, Question, Situation, explain};
+pub use health::Health;
+pub use hold::{LeftTier, TierInUse, tiers};
 pub use known::{connected, custom};
 pub use name::{counter_chain, from_chain, object_name, policy_chain};
 pub use policy::{Choice, Share, choose, lost_without, percentages};
 pub use rule_test::{RuleTest, protocol_name};
 pub use rules::{LeftOut, RuleMatch, SetTest, protocol_number};
 pub use ruleset::TABLE;
-pub use uplink::{Health, Uplink, Verdict, uplinks};
+pub use session::{Flow, Forgetting, PolicyStand, Spared, forgotten, session_label, stands};
+pub use uplink::{Uplink, Verdict, uplinks};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
@@ -38,6 +44,8 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// What could not be planned as configured just now, in words.
     pub notes: Vec<String>,
+    /// Policies that wait before they use another tier (`hold`): the last resort applies to them.
+    pub held: Vec<TierInUse>,
 }
 
 pub fn plan(config: &Config, network: &Network, health: &Health) -> Plan {
@@ -55,6 +63,7 @@ pub fn plan(config: &Config, network: &Network, health: &Health) -> Plan {
         routes,
         ruleset: Some(ruleset::ruleset(config, network, &uplinks, &mut notes)),
         notes,
+        held: health.tiers.iter().filter(|tier| tier.is_held()).cloned().collect(),
     }
 }
 

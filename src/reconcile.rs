@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use crate::config::Config;
 use crate::network::change::{Leftovers, Observed, RoutingChange, RoutingChanges, Wanted, diff};
 use crate::nft;
-use crate::plan::{Health, Plan, TABLE, plan};
+use crate::plan::{Health, Plan, TABLE, plan, tiers, uplinks};
+use crate::system::clock::since_boot;
 use crate::system::files::{Directories, Lock};
 use crate::system::host::{self, Host};
 use crate::system::{leftovers, nftables, route};
@@ -23,6 +24,8 @@ pub enum Goal {
 pub struct Outcome {
     pub plan: Plan,
     pub host: Host,
+    /// What the plan stands on.
+    pub health: Health,
     /// Messages sent to the kernel that change something.
     pub writes: usize,
     /// What the kernel refused, in words.
@@ -54,11 +57,15 @@ pub fn reconcile_in_turn(
     let health = directories.health(config);
     let pending = pending(directories, config, &health, goal)?;
     let routing = &pending.routing;
+    if pending.health.tiers != health.tiers {
+        // First: a hold that is forgotten would be none.
+        directories.write_policy_tiers(&pending.health.tiers).context("cannot write to the run directory")?;
+    }
     let mut failures: Vec<String> = routing.conflicts.iter().map(ToString::to_string).collect();
     let table_changes = pending.table_changes();
     let writes = routing.before.len() + table_changes.len() + routing.after.len();
     failures.extend(change_routing(&routing.before));
-    let loaded = load(pending.plan.ruleset.as_ref(), &table_changes);
+    let loaded = load(&pending.observed, pending.plan.ruleset.as_ref(), &table_changes);
     failures.extend(loaded.complaint);
     // While an old table still marks packets, what its marks lead to must stay as well.
     if loaded.is_in_force || goal == Goal::Stop {
@@ -71,7 +78,7 @@ pub fn reconcile_in_turn(
     if goal != Goal::Stop {
         note_who_is_up(directories, config, &pending.host);
     }
-    Ok(Outcome { plan: pending.plan, host: pending.host, writes, failures })
+    Ok(Outcome { plan: pending.plan, host: pending.host, health: pending.health, writes, failures })
 }
 
 /// The kernel does not tell since when; a report that shows it can do without.
@@ -90,6 +97,8 @@ fn note_who_is_up(directories: &Directories, config: &Config, host: &Host) {
 pub struct Pending {
     pub plan: Plan,
     pub host: Host,
+    /// With the tiers of policies with a `hold` as of now.
+    pub health: Health,
     pub observed: nft::Observed,
     pub routing: RoutingChanges,
 }
@@ -110,8 +119,13 @@ pub fn pending(directories: &Directories, config: &Config, health: &Health, goal
         Goal::Stop => host::observe_kernel()?,
     };
     let observed = host::observe_ruleset().context("cannot read the nftables table from the kernel")?;
+    let mut health = health.clone();
+    if let Goal::Run { .. } = goal {
+        let uplinks = uplinks(config, &host.network, &health);
+        health.tiers = tiers(config, &uplinks, &health.tiers, since_boot());
+    }
     let plan = match goal {
-        Goal::Run { .. } => plan(config, &host.network, health),
+        Goal::Run { .. } => plan(config, &host.network, &health),
         Goal::Stop => Plan::default(),
     };
     let leftovers = match goal {
@@ -123,7 +137,7 @@ pub fn pending(directories: &Directories, config: &Config, health: &Health, goal
         Wanted { rules: &plan.rules, routes: &plan.routes },
         leftovers,
     );
-    Ok(Pending { plan, host, observed, routing })
+    Ok(Pending { plan, host, health, observed, routing })
 }
 
 /// Last: until our table is in force, theirs decides.
@@ -145,9 +159,29 @@ struct Loaded {
     complaint: Option<String>,
 }
 
-/// One transaction. A kernel without a logger gets the rules without logging; one that refuses the
+type StatementTest = fn(&nft::Statement) -> bool;
+
+/// What a kernel may lack, and what is missed then, in the order of trying.
+const LUXURIES: [(StatementTest, &str); 3] = [
+    (
+        is_label,
+        "connection labels: `on_fail`, `on_recover` and `hold` of policies cannot tell whose a flow is",
+    ),
+    (is_log, "logging"),
+    (|statement| is_label(statement) || is_log(statement), "connection labels and logging"),
+];
+
+fn is_label(statement: &nft::Statement) -> bool {
+    matches!(statement, nft::Statement::SetConnectionLabel { .. })
+}
+
+fn is_log(statement: &nft::Statement) -> bool {
+    matches!(statement, nft::Statement::Log { .. })
+}
+
+/// One transaction. A kernel that lacks a luxury gets the rules without it; one that refuses the
 /// difference for a reason we did not foresee gets the whole table anew.
-fn load(wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
+fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
     let in_force = |complaint| Loaded { is_in_force: true, complaint };
     let refused =
         |refusal: &nftables::ApplyError| Loaded { is_in_force: false, complaint: Some(refusal.to_string()) };
@@ -161,19 +195,23 @@ fn load(wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
         return in_force(None);
     }
     let Some(wanted) = wanted else { return refused(&refusal) };
-    let silent = nft::without_logging(wanted);
-    let attempt = |table: &nft::Table| {
-        let changes = nft::replacement(table);
-        nftables::apply(TABLE, &changes).or_else(|_| nftables::apply(TABLE, &nft::without_nat(&changes)))
+    let attempt = |changes: &[nft::Change]| {
+        changes.is_empty()
+            || nftables::apply(TABLE, changes).is_ok()
+            || nftables::apply(TABLE, &nft::without_nat(changes)).is_ok()
     };
-    if silent != *wanted && attempt(&silent).is_ok() {
-        return in_force(Some(format!("rules are loaded without logging: {refusal}")));
-    }
-    match attempt(wanted) {
-        Ok(()) => {
-            log::warn!("the nftables table was made anew: {refusal}");
-            in_force(None)
+    for (is_missing, luxury) in LUXURIES {
+        let plain = nft::without(wanted, is_missing);
+        if plain == *wanted {
+            continue;
         }
-        Err(_) => refused(&refusal),
+        if attempt(&nft::diff(observed, Some(&plain))) || attempt(&nft::replacement(&plain)) {
+            return in_force(Some(format!("rules are loaded without {luxury}: {refusal}")));
+        }
     }
+    if attempt(&nft::replacement(wanted)) {
+        log::warn!("the nftables table was made anew: {refusal}");
+        return in_force(None);
+    }
+    refused(&refusal)
 }

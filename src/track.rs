@@ -7,10 +7,13 @@ mod drill;
 mod gauges;
 mod life;
 mod metrics;
+mod probation;
 mod repair;
+mod sessions;
 mod switching;
 mod watch;
 
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -36,6 +39,7 @@ use drill::Drill;
 use gauges::Finished;
 use metrics::Metrics;
 use repair::RepairGuard;
+use sessions::Sessions;
 use watch::{Finding, Watch};
 
 /// Route changes come in storms: one look serves all of them.
@@ -65,6 +69,7 @@ pub struct Tracker {
     herald: Herald,
     events: EventRing,
     repairs: RepairGuard,
+    sessions: Sessions,
     next_look: Duration,
     /// How long the last one took.
     look_took: Duration,
@@ -161,8 +166,11 @@ impl Tracker {
     fn next_deadline(&self) -> Duration {
         let links = self.watches.values().filter_map(|watch| watch.link.deadline()).map(|(at, _)| at);
         let tests = self.tests.iter().map(|test| test.until);
+        let probations = self.watches.values().filter_map(|watch| watch.damping.deadline());
         links
+            .chain(probations)
             .chain(tests)
+            .chain(self.sessions.deadline())
             .chain(self.hooks.deadline())
             .chain(self.alerts_deadline())
             .chain(self.drill.as_ref().map(|drill| drill.until))
@@ -185,6 +193,8 @@ impl Tracker {
         self.metrics.door.iter_mut().for_each(|door| door.advance(now));
         self.end_tests(now);
         self.watch_drill(now);
+        self.end_draining(now);
+        self.end_probations(now);
     }
 
     fn hear_probes(&mut self, now: Duration) {
@@ -310,7 +320,9 @@ impl Tracker {
         if outcome.host.is_remembered {
             self.look_within(Duration::from_secs(5), now);
         }
+        self.see_policies(&outcome, now);
         self.network = outcome.host.network;
+        let mut gone = Vec::new();
         for watch in self.watches.values_mut() {
             let table = u32::from(watch.link.interface().id);
             let family = watch.link.interface().family;
@@ -320,7 +332,10 @@ impl Tracker {
                 .iter()
                 .any(|route| route.table == table && route.family == family && route.is_default());
             watch.set_default_route(has_default);
+            let source_before = watch.source();
             let events = watch.look_again(&self.network);
+            let is_gone = |address: &IpAddr| !self.network.has_address(*address);
+            gone.extend(source_before.filter(is_gone).map(|address| (watch.mark, address)));
             if !events.is_empty() {
                 watch.close(&mut self.prober);
             }
@@ -336,6 +351,9 @@ impl Tracker {
             }
         }
         self.applied = outcome.plan;
+        for (mark, address) in gone {
+            self.forget_gone_address(mark, address);
+        }
     }
 
     fn note_repair(&mut self, outcome: &Outcome, now: Duration) {

@@ -370,3 +370,41 @@ fn a_thousand_rules_with_a_hundred_addresses_are_checked_in_a_moment() {
     }
     assert_eq!(told(&text), Vec::<String>::new());
 }
+
+/// Two uplinks with metrics 1 and 2, and these lines in the policy.
+fn policy_told(members: &str, lines: &str) -> Vec<String> {
+    let lines: String = lines.split(" / ").map(|line| format!("\toption {line}\n")).collect();
+    told(&format!(
+        "config interface wan\n\toption enabled 1\nconfig interface wanb\n\toption enabled 1\n\
+         config member m\n\toption interface wan\nconfig member m2\n\toption interface wanb\n\toption metric 2\n\
+         config member same\n\toption interface wanb\n\
+         config policy voice\n\tlist use_member '{members}'\n{lines}\
+         config rule all\n\toption family ipv4\n\toption use_policy voice\n"
+    ))
+    .into_iter()
+    .filter(|line| !line.contains("no policy uses this member"))
+    .collect()
+}
+
+#[test]
+fn a_hold_that_works_is_no_problem() {
+    assert_eq!(policy_told("m m2", "hold 180"), Vec::<String>::new());
+    assert_eq!(policy_told("m m2", "hold 180 / on_fail drop / on_recover drop"), Vec::<String>::new());
+    assert_eq!(policy_told("m m2", "on_fail keep / on_recover 'drain 60'"), Vec::<String>::new());
+}
+
+#[test]
+fn a_hold_that_cannot_work_is_told() {
+    for (members, lines, wanted) in [
+        ("m", "hold 180", "hold: no effect: there is no second metric to wait for"),
+        ("m same", "hold 180", "no effect: there is no second metric"),
+        ("m same", "hold 180", "several members have the same metric"),
+        ("m m2", "hold 180 / last_resort default", "its traffic takes table main"),
+        ("m m2", "hold 180 / on_recover keep", "on_recover: no effect beside hold"),
+        ("m m2", "hold 180 / on_fail 'drain 60'", "on_fail: no effect beside hold"),
+        ("m", "on_recover drop", "on_recover: no effect: there is only one metric"),
+    ] {
+        let told = policy_told(members, lines);
+        assert!(told.iter().any(|text| text.contains(wanted)), "{members} / {lines}: {told:?}");
+    }
+}

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use mwan3::address::{Family, PortRange};
 use mwan3::config::options::{self, DefaultValue, SectionKind, ValueType};
 use mwan3::config::{
-    self, Config, FlushOn, Globals, Interface, LastResort, Problem, Protocol, Rule, Severity, Target,
-    TrackMethod,
+    self, Config, DailyWindow, Failback, FlushOn, Globals, Interface, LastResort, Problem, Protocol, Rule,
+    SessionFate, SessionPolicy, Severity, Target, TrackMethod,
 };
 use mwan3::uci;
 use proptest::prelude::*;
@@ -832,4 +832,72 @@ proptest! {
     fn no_bytes_make_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         config::read(&uci::parse("mwan3", &bytes), FILE);
     }
+}
+
+#[test]
+fn policies_say_what_becomes_of_running_connections() {
+    let sessions = |lines: &str| {
+        let (config, problems) = read(&format!("config policy p\n{}", indented(lines)));
+        (config.policies[0].sessions, told(&problems))
+    };
+    assert_eq!(sessions(""), (SessionPolicy::default(), vec![]));
+    let drained = SessionPolicy {
+        on_fail: SessionFate::DropUdp,
+        on_recover: SessionFate::Drain { for_ms: 90_000 },
+        hold_ms: 0,
+    };
+    assert_eq!(sessions("option on_fail drop_udp / option on_recover 'drain 90'"), (drained, vec![]));
+    let held = SessionPolicy { on_fail: SessionFate::Keep, hold_ms: 500, ..SessionPolicy::default() };
+    assert_eq!(sessions("option on_fail keep / option hold 500ms"), (held, vec![]));
+    for (lines, wanted) in [
+        ("option on_fail drain", "on_fail 'drain': drain needs a time, such as 'drain 60'; using drop"),
+        ("option on_fail 'drain x'", "time: not a duration; using drop"),
+        ("option on_recover 'drain 0'", "time: not between 1 ms and 24 h; using keep"),
+        ("option on_recover dropudp", "not one of keep, drop, drop_udp, or drain and a time; using keep"),
+        ("option hold -1", "not a duration; using 0 s"),
+        ("option hold 25h", "not a duration; using 0 s"),
+        ("option hold 86401", "not between 0 s and 24 h; using 0 s"),
+    ] {
+        let (found, problems) = sessions(lines);
+        assert_eq!(found, SessionPolicy::default(), "{lines}");
+        assert!(problems.len() == 1 && problems[0].contains(wanted), "{lines}: {problems:?}");
+    }
+}
+
+#[test]
+fn interfaces_say_when_they_are_preferred_again() {
+    let failback = |lines: &str| {
+        let (interface, problems) = interface(lines);
+        (interface.expect("kept").failback, problems)
+    };
+    assert_eq!(failback(""), (Failback::default(), vec![]));
+    let (found, problems) = failback(
+        "option failback_delay 30 / option failback_delay_max 600 / option failback_window 22:00-04:30",
+    );
+    let window = Some(DailyWindow { from_min: 22 * 60, to_min: 4 * 60 + 30 });
+    assert_eq!(found, Failback { delay_ms: 30_000, longest_delay_ms: 600_000, window });
+    assert_eq!(problems, Vec::<String>::new());
+    for (lines, wanted) in [
+        ("option failback_delay_max 600", "no effect without failback_delay"),
+        ("option failback_delay 30 / option failback_delay_max 5", "shorter than failback_delay; using that"),
+        ("option failback_window 25:00-04:30", "not a time of day like 02:00-04:30"),
+        ("option failback_window 24:30-04:30", "not a time of day like 02:00-04:30"),
+        ("option failback_window 04:30", "not a time of day like 02:00-04:30"),
+        ("option failback_window 04:30-04:30", "begins when it ends"),
+        ("option failback_delay soon", "not a duration; using 0 s"),
+    ] {
+        let (found, problems) = failback(lines);
+        assert_eq!(found.window, None, "{lines}");
+        assert!(problems.len() == 1 && problems[0].contains(wanted), "{lines}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_window_has_its_beginning_and_not_its_end() {
+    let night = DailyWindow { from_min: 23 * 60, to_min: 60 };
+    let inside: Vec<u32> = (0..24 * 60).filter(|minute| night.contains(*minute)).collect();
+    assert_eq!((inside.len(), inside[0], inside[59], inside[60]), (120, 0, 59, 23 * 60));
+    let noon = DailyWindow { from_min: 12 * 60, to_min: 13 * 60 };
+    assert!(noon.contains(720) && noon.contains(779) && !noon.contains(780) && !noon.contains(719));
+    assert!(DailyWindow { from_min: 0, to_min: 1440 }.contains(1439));
 }

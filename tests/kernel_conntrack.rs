@@ -29,30 +29,43 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
+fn tuple(payload: &mut Payload, kind: u16, from: IpAddr, to: IpAddr, (low, high): (u16, u16)) {
+    let kinds = if from.is_ipv4() { (1, 2) } else { (3, 4) };
+    payload.nest(kind, |tuple| {
+        tuple.nest(1, |addresses| {
+            addresses.put(kinds.0, &octets(from));
+            addresses.put(kinds.1, &octets(to));
+        });
+        tuple.nest(2, |transport| {
+            transport.put_u8(1, 17);
+            transport.put(2, &low.to_be_bytes());
+            transport.put(3, &high.to_be_bytes());
+        });
+    });
+}
+
 /// A UDP connection, as if packets had gone both ways.
 fn insert(socket: &mut Socket, source: &str, destination: &str, ports: (u16, u16), mark: u32) {
+    insert_with(socket, source, destination, ports, mark, |_| {});
+}
+
+fn insert_with(
+    socket: &mut Socket,
+    source: &str,
+    destination: &str,
+    ports: (u16, u16),
+    mark: u32,
+    more: impl FnOnce(&mut Payload),
+) {
     let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
     let family = Family::of(source);
-    let kinds = if family == Family::Ipv4 { (1, 2) } else { (3, 4) };
-    let tuple = |payload: &mut Payload, kind: u16, from: IpAddr, to: IpAddr, (low, high): (u16, u16)| {
-        payload.nest(kind, |tuple| {
-            tuple.nest(1, |addresses| {
-                addresses.put(kinds.0, &octets(from));
-                addresses.put(kinds.1, &octets(to));
-            });
-            tuple.nest(2, |transport| {
-                transport.put_u8(1, 17);
-                transport.put(2, &low.to_be_bytes());
-                transport.put(3, &high.to_be_bytes());
-            });
-        });
-    };
     let mut payload = Payload::new(&[family.number(), 0, 0, 0]);
     tuple(&mut payload, 1, source, destination, ports);
     tuple(&mut payload, 2, destination, source, (ports.1, ports.0));
     payload.put_be32(3, 0xa);
     payload.put_be32(7, 600);
     payload.put_be32(8, mark);
+    more(&mut payload);
     socket.request(0x100, flag::CREATE | flag::EXCLUSIVE, &payload).unwrap();
 }
 
@@ -136,5 +149,59 @@ fn packets_make_connections_that_are_told() {
         conntrack::for_each(None, |connection| found.push(connection)).unwrap();
         assert_eq!(found[0].original.ports, Some((socket.local_addr().unwrap().port(), 53)));
         assert!(!found[0].is_answered());
+    });
+}
+
+#[test]
+fn single_connections_are_forgotten_by_label_and_others_stay() {
+    in_namespace(|| {
+        let run = |words: &str| {
+            let status = std::process::Command::new("sh").args(["-c", words]).status().unwrap();
+            assert!(status.success(), "{words}");
+        };
+        run(
+            "ip link set lo up && nft 'add table inet t; add chain inet t o { type filter hook output priority 0; }; \
+             add rule inet t o udp dport 53 ct mark set 0x205; add rule inet t o udp dport 54 ct mark set 0x205; \
+             add rule inet t o udp dport 54 ct label set 77'",
+        );
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(b"hello", "127.0.0.1:53").unwrap();
+        socket.send_to(b"hello", "127.0.0.1:54").unwrap();
+        // Pings have no ports but numbers of their own.
+        run(
+            "nft add rule inet t o icmp type echo-request ct label set 3 && ping -c 1 -W 1 127.0.0.1 >/dev/null",
+        );
+        let with = |label: u32| move |connection: &Connection| connection.label == 1u128 << label;
+        assert_eq!(conntrack::forget(None, &mut with(76)), Ok(0));
+        assert_eq!(conntrack::forget(Some(MarkFilter { value: 0x100, mask: MASK }), &mut with(77)), Ok(0));
+        assert_eq!(conntrack::forget(Some(MarkFilter { value: 0x200, mask: MASK }), &mut with(77)), Ok(1));
+        assert_eq!(conntrack::forget(None, &mut with(3)), Ok(1));
+        let mut left = Vec::new();
+        conntrack::for_each(None, |connection| left.push(connection)).unwrap();
+        let ports: Vec<_> = left.iter().filter_map(|one| one.original.ports).map(|(_, to)| to).collect();
+        assert_eq!((left.len(), &ports[..], left[0].label), (1, &[53][..], 0));
+    });
+}
+
+#[test]
+fn what_a_helper_expected_goes_with_the_call_that_announced_it() {
+    in_namespace(|| {
+        let rule = "nft 'add table inet t; add chain inet t o { type filter hook output priority 0; }; \
+                    add rule inet t o udp dport 54 ct label set 77'";
+        assert!(std::process::Command::new("sh").args(["-c", rule]).status().unwrap().success());
+        let mut socket = Socket::open(netlink::NETFILTER).unwrap();
+        let (phone, operator) = ("192.168.1.2", "203.0.113.9");
+        let label = |call: &mut Payload| call.put(22, &(1u128 << 77).to_ne_bytes());
+        insert_with(&mut socket, phone, operator, (5060, 5060), 0x100, label);
+        let call = |media: &mut Payload| {
+            tuple(media, 14, phone.parse().unwrap(), operator.parse().unwrap(), (5060, 5060));
+        };
+        insert_with(&mut socket, phone, operator, (16384, 16384), 0x100, call);
+        insert(&mut socket, phone, operator, (16386, 16386), 0x100);
+        let mut is_of_the_call = |connection: &Connection| connection.label == 1u128 << 77;
+        assert_eq!(conntrack::forget(None, &mut is_of_the_call), Ok(2));
+        let mut left = Vec::new();
+        conntrack::for_each(None, |connection| left.extend(connection.original.ports)).unwrap();
+        assert_eq!(left, [(16386, 16386)]);
     });
 }

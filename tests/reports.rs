@@ -3,9 +3,10 @@
 use mwan3::config::Config;
 use mwan3::network::{Network, OUR_PROTOCOL};
 use mwan3::nft;
-use mwan3::plan::{Health, Plan, Verdict, counter_chain, plan};
+use mwan3::plan::{Health, Plan, TierInUse, Verdict, counter_chain, plan};
 use mwan3::report::{
-    Snapshot, Track, TrackedTarget, interfaces_json, interfaces_text, policies_text, rules_text,
+    Snapshot, Track, TrackedTarget, interfaces_json, interfaces_text, policies_json, policies_text,
+    rules_text,
 };
 use mwan3::{config, uci};
 
@@ -387,4 +388,50 @@ fn ubus_tells_every_state_of_an_interface() {
     snapshot.tracks.insert("wan".to_owned(), track);
     let told = interfaces_json(&snapshot, Some("wan")).to_string();
     assert!(told.starts_with("{\"wan\":{\"age\":0,\"online\":0,"), "{told}");
+}
+
+const HELD: &str = "\
+config interface wan
+\toption enabled 1
+\toption failback_delay 60
+config interface wanb
+\toption enabled 1
+config member m
+\toption interface wan
+config member mb
+\toption interface wanb
+\toption metric 2
+config policy voice
+\tlist use_member 'm mb'
+\toption hold 180
+config policy web
+\tlist use_member 'm mb'
+";
+
+#[test]
+fn a_policy_that_waits_says_for_how_long() {
+    let mut snapshot = snapshot(HELD, &[("wan", Verdict::Offline)]);
+    snapshot.health.tiers.extend(TierInUse::parse("voice ipv4 tier=none left=1 until_ms=10179400"));
+    let text = policies_text(&snapshot);
+    let wanted =
+        "voice:\n unreachable\n  held: metric 1 was left, another one is used in 179 s\nweb:\n wanb (100%)\n";
+    assert!(text.contains(wanted), "{text}");
+    let json = policies_json(&snapshot);
+    let held = serde_json::json!([{ "policy": "voice", "family": "ipv4", "left": 1, "remaining": 179 }]);
+    assert_eq!(json["held"], held);
+    let without = policies_json(&self::snapshot(&HELD.replace("\toption hold 180\n", ""), &[]));
+    assert!(without.get("held").is_none(), "as the shell package's clients know it: {without}");
+}
+
+#[test]
+fn an_interface_on_probation_says_so_in_a_line_of_its_own() {
+    let on_probation = snapshot(HELD, &[("wan", Verdict::OnProbation)]);
+    let text = interfaces_text(&on_probation);
+    let mut lines = text.lines().skip_while(|line| !line.contains("interface wan "));
+    assert!(lines.next().is_some_and(|line| line.contains("tracking is disabled")), "{text}");
+    assert_eq!(lines.next(), Some("  on probation: policies that have another way wait for it"));
+    assert!(policies_text(&on_probation).contains("web:\n wanb (100%)\n"));
+    let text = interfaces_json(&on_probation, None).to_string();
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&json["wan"]["on_probation"], json["wanb"].get("on_probation")), (&true.into(), None));
 }

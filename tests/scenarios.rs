@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use mwan3::config::{Interface, Quality, Tracking};
+use mwan3::config::{DailyWindow, Failback, Interface, Quality, Tracking};
 use mwan3::health::{Action, Adopted, Event, Level, LinkFault, Snapshot};
 
 use world::{Behaviour, World, attachment, interface};
@@ -43,24 +43,40 @@ fn an_unlisted_action_is_noticed() {
 
 /// The scenario's own text with the expectations replaced by what happened.
 fn play(text: &str) -> String {
-    let mut tracking = Tracking::default();
+    let (mut tracking, mut failback) = (Tracking::default(), Failback::default());
     let mut world: Option<World> = None;
     let mut shown = Shown::default();
     let mut played = String::new();
     for line in text.lines().filter(|line| !line.contains(" => ")) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
+            ["set", "failback_delay", delay] => {
+                failback.delay_ms = duration(delay).as_millis() as u32;
+                failback.longest_delay_ms = failback.longest_delay_ms.max(failback.delay_ms);
+            }
+            ["set", "failback_delay_max", delay] => {
+                failback.longest_delay_ms = duration(delay).as_millis() as u32;
+            }
+            ["set", "failback_window", from, to] => {
+                failback.window = Some(DailyWindow { from_min: minute(from), to_min: minute(to) });
+            }
             ["set", option, values @ ..] => set(&mut tracking, option, values),
             ["at", at, input @ ..] => {
                 let at = duration(at);
-                let world = world.get_or_insert_with(|| World::new(tracking.clone()));
+                let world = world.get_or_insert_with(|| {
+                    let mut world = World::new(tracking.clone());
+                    world.damping.configure(failback);
+                    world
+                });
                 world.run_up_to(at);
                 shown.write(world, &mut played);
-                if input == ["end"] {
-                    world.run_until(at);
-                    shown.write(world, &mut played);
-                } else {
-                    apply(world, input);
+                match input {
+                    ["end"] => {
+                        world.run_until(at);
+                        shown.write(world, &mut played);
+                    }
+                    ["clock", time] => world.clock = (at, minute(time)),
+                    input => apply(world, input),
                 }
             }
             _ => {}
@@ -71,6 +87,11 @@ fn play(text: &str) -> String {
         }
     }
     played
+}
+
+fn minute(time: &str) -> u32 {
+    let (hour, minute) = time.split_once(':').expect("HH:MM");
+    hour.parse::<u32>().expect("an hour") * 60 + minute.parse::<u32>().expect("a minute")
 }
 
 fn apply(world: &mut World, input: &[&str]) {
@@ -165,18 +186,23 @@ fn duration(text: &str) -> Duration {
 #[derive(Default)]
 struct Shown {
     actions: usize,
+    damped: usize,
     files: BTreeMap<String, String>,
 }
 
 impl Shown {
     fn write(&mut self, world: &World, played: &mut String) {
+        let mut lines: Vec<(Duration, String)> = Vec::new();
         for (at, action) in world.done.iter().skip(self.actions) {
-            let at = at.as_millis() as f64 / 1000.0;
-            if let Some(text) = self.text(action) {
-                let _ = writeln!(played, "at {at}s => {text}");
-            }
+            lines.extend(self.text(action).map(|text| (*at, text)));
         }
-        self.actions = world.done.len();
+        let damped = world.damped.iter().skip(self.damped);
+        lines.extend(damped.map(|(at, damped)| (*at, format!("failback {damped}"))));
+        (self.actions, self.damped) = (world.done.len(), world.damped.len());
+        lines.sort_by_key(|(at, _)| *at);
+        for (at, text) in lines {
+            let _ = writeln!(played, "at {}s => {text}", at.as_millis() as f64 / 1000.0);
+        }
     }
 
     fn text(&mut self, action: &Action) -> Option<String> {

@@ -32,7 +32,13 @@ fn lay_over() -> Network {
 
 /// Some of each verdict, told by the input alone.
 pub fn health(config: &Config, seed: usize) -> Health {
-    let verdicts = [Some(Verdict::Online), Some(Verdict::Offline), Some(Verdict::TakenDown), None];
+    let verdicts = [
+        Some(Verdict::Online),
+        Some(Verdict::Offline),
+        Some(Verdict::TakenDown),
+        Some(Verdict::OnProbation),
+        None,
+    ];
     let verdict = |id: u16| verdicts[(usize::from(id) + seed) % verdicts.len()];
     config.interfaces.iter().filter_map(|one| Some((one.name.clone(), verdict(one.id)?))).collect()
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 
 use crate::config::{self, Config, Problem, Severity};
 use crate::network::Network;
-use crate::plan::{Health, Plan, Verdict};
+use crate::plan::{Health, Plan};
 use crate::reconcile::{Goal, Pending, pending};
 use crate::report::promises_text;
 use crate::system::files::Directories;
@@ -161,7 +161,7 @@ pub(super) fn dump(arguments: &Arguments) -> Result<ExitCode> {
     };
     write("mwan3", &text)?;
     write("network.json", serde_json::to_string_pretty(&host.network)?.as_bytes())?;
-    write("health", health_text(&health).as_bytes())?;
+    write("health", health.to_string().as_bytes())?;
     write("expect.nft", plan.ruleset.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes())?;
     write("expect.routing", plan.routing_text().as_bytes())?;
     write("expect.problems", problems_text(&settings.problems, &plan).as_bytes())?;
@@ -220,32 +220,10 @@ impl Case {
         Ok(Case {
             settings: settings::read("mwan3", &text, &[]),
             network: serde_json::from_str(&network).context("network.json")?,
-            health: parse_health(&health)?,
+            health: Health::parse(&health)
+                .map_err(|line| anyhow!("health: cannot read the line '{line}'"))?,
         })
     }
-}
-
-fn parse_health(text: &str) -> Result<Health> {
-    let mut health = Health::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let verdict = match line.split_whitespace().collect::<Vec<_>>()[..] {
-            [name, "online"] => (name, Verdict::Online),
-            [name, "offline"] => (name, Verdict::Offline),
-            [name, "down"] => (name, Verdict::TakenDown),
-            _ => bail!("health: cannot read the line '{line}'"),
-        };
-        health.insert(verdict.0.to_owned(), verdict.1);
-    }
-    Ok(health)
-}
-
-pub fn health_text(health: &Health) -> String {
-    let word = |verdict: &Verdict| match verdict {
-        Verdict::Online => "online",
-        Verdict::Offline => "offline",
-        Verdict::TakenDown => "down",
-    };
-    health.iter().map(|(name, verdict)| format!("{name} {}\n", word(verdict))).collect()
 }
 
 fn problems_text(problems: &[Problem], plan: &Plan) -> String {

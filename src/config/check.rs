@@ -3,6 +3,7 @@
 
 mod kernel;
 mod network;
+mod sessions;
 mod shadow;
 mod usage;
 
@@ -30,6 +31,7 @@ pub fn check(config: &Config, package: &Package, file: &str, network: Option<&Ne
         interfaces_are_distinct(policy, &mut report);
     }
     usage::check(config, network, &mut report);
+    sessions::check(config, &mut report);
     shadow::check(&config.rules, &mut report);
     if let Some(network) = network {
         network::check(config, network, &mut report);
@@ -82,6 +84,10 @@ impl<'a> Report<'a> {
             let problem = Problem::of_section(severity, self.file, section, text).with_option(option, line);
             self.problems.push(problem);
         }
+    }
+
+    fn has_option(&self, (kind, name): (SectionKind, &str), option: &str) -> bool {
+        self.sections.get(&(kind, name)).is_some_and(|section| section.option(option).is_some())
     }
 
     fn line_of(&self, kind: SectionKind, name: &str) -> Option<u32> {

@@ -71,6 +71,10 @@ pub enum ValueType {
     /// A logical interface of the host.
     Network,
     Ipset,
+    /// What becomes of running flows.
+    SessionFate,
+    /// `HH:MM-HH:MM`, local time.
+    DailyWindow,
     /// The name of a section.
     Reference {
         to: SectionKind,
@@ -177,9 +181,15 @@ pub const TABLE: &[OptionSpec] = &[
     spec(Interface, "recovery_loss", Number { min: 0, max: 100, unit: "%" }, Value("10"),
         "While offline: this loss or less is good enough."),
     spec(Interface, "flush_conntrack", Choice { choices: &["ifup", "ifdown", "connected", "disconnected"] }, NoDefault,
-        "Events on which connections are forgotten, so that they start anew. Those of an interface that went offline or down always are.").list(),
+        "Events on which connections are forgotten, so that they start anew. Those of an interface that went offline or down always are, unless their policy says otherwise (`on_fail`).").list(),
     spec(Interface, "flush_scope", Choice { choices: &["interface", "all"] }, Value("interface"),
         "What `flush_conntrack` flushes: the connections of this interface, or all.").not_in_luci(),
+    spec(Interface, "failback_delay", Duration { min_ms: 0, max_ms: 24 * HOUR_MS }, Value("0"),
+        "After a failure: how long the interface must work without a lost round before policies that have another way prefer it again. Leaving a dead one is never delayed.").not_in_luci(),
+    spec(Interface, "failback_delay_max", Duration { min_ms: 0, max_ms: 24 * HOUR_MS }, SameAs("failback_delay"),
+        "Each further failure doubles `failback_delay` up to this; each such time of stable work takes one back.").not_in_luci(),
+    spec(Interface, "failback_window", ValueType::DailyWindow, NoDefault,
+        "After a failure: time of day (local) in which policies that have another way prefer the interface again, such as `02:00-04:30`.").not_in_luci(),
     spec(Interface, "device", ValueType::Device, NoDefault,
         "Network device of the uplink, on hosts without netifd. Without it the network configuration or the name of the section tells.").not_in_luci(),
     spec(Interface, "gateway", ValueType::IpAddress, NoDefault,
@@ -193,6 +203,12 @@ pub const TABLE: &[OptionSpec] = &[
     spec(Policy, "use_member", Reference { to: Member }, NoDefault, "The members. IPv4 and IPv6 may be mixed; each family is decided on its own.").list(),
     spec(Policy, "last_resort", Choice { choices: &["unreachable", "blackhole", "default"] }, Value("unreachable"),
         "What happens when no member of the family is online: refuse, drop, or use table main."),
+    spec(Policy, "on_fail", ValueType::SessionFate, Value("drop"),
+        "What becomes of this policy's running connections over an interface that went offline. Those whose source address is gone are always dropped.").not_in_luci(),
+    spec(Policy, "on_recover", ValueType::SessionFate, Value("keep"),
+        "What becomes of this policy's running connections over members of a worse metric when a better one is back.").not_in_luci(),
+    spec(Policy, "hold", Duration { min_ms: 0, max_ms: 24 * HOUR_MS }, Value("0"),
+        "How long no other metric is used after one was left, unless the one that was left comes back. Meanwhile the last resort applies, and connections are dropped at once.").not_in_luci(),
 
     spec(Rule, "family", Choice { choices: &["any", "ipv4", "ipv6"] }, Value("any"), "Address family the rule is made for."),
     spec(Rule, "proto", ValueType::Protocol, Value("all"), "Protocol by name or number. `icmp` is ICMPv6 in IPv6."),

@@ -6,7 +6,10 @@ use crate::address::{AddressMatch, Family, PortRange, Prefix, address_bits};
 use crate::mark::MarkMask;
 
 use super::options::LOG_LEVELS;
-use super::{IpsetMatch, Protocol};
+use super::{DailyWindow, IpsetMatch, Protocol, SessionFate};
+
+const LONGEST_DRAIN_MS: u32 = 24 * 3_600_000;
+const MINUTES_OF_A_DAY: u32 = 24 * 60;
 
 pub(super) type Parsed<T> = Result<T, String>;
 
@@ -216,6 +219,48 @@ pub(super) fn protocol(text: &str) -> Parsed<Protocol> {
 
 pub(super) fn has_ports(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::Number(6 | 17 | 33 | 132 | 136))
+}
+
+pub(super) fn session_fate(text: &str) -> Parsed<SessionFate> {
+    match text.split_once([' ', '\t']) {
+        Some(("drain", time)) => {
+            let for_ms = duration_ms(time.trim(), 1, LONGEST_DRAIN_MS);
+            for_ms.map(|for_ms| SessionFate::Drain { for_ms }).map_err(|reason| format!("time: {reason}"))
+        }
+        _ => match text {
+            "keep" => Ok(SessionFate::Keep),
+            "drop" => Ok(SessionFate::Drop),
+            "drop_udp" => Ok(SessionFate::DropUdp),
+            "drain" => Err("drain needs a time, such as 'drain 60'".to_owned()),
+            _ => Err("not one of keep, drop, drop_udp, or drain and a time".to_owned()),
+        },
+    }
+}
+
+pub(super) fn session_fate_text(fate: SessionFate) -> String {
+    match fate {
+        SessionFate::Keep => "keep".to_owned(),
+        SessionFate::Drop => "drop".to_owned(),
+        SessionFate::DropUdp => "drop_udp".to_owned(),
+        SessionFate::Drain { for_ms } => format!("drain {}", duration_text(for_ms)),
+    }
+}
+
+pub(super) fn daily_window(text: &str) -> Parsed<DailyWindow> {
+    let minute = |text: &str| {
+        let (hours, minutes) = text.trim().split_once(':')?;
+        let hours = number(hours, 0, 24).ok()?;
+        let minute = hours * 60 + number(minutes, 0, 59).ok()?;
+        (minute <= MINUTES_OF_A_DAY).then_some(minute)
+    };
+    let window = text
+        .split_once('-')
+        .and_then(|(from, to)| Some(DailyWindow { from_min: minute(from)?, to_min: minute(to)? }));
+    match window {
+        None => Err("not a time of day like 02:00-04:30".to_owned()),
+        Some(window) if window.from_min == window.to_min => Err("begins when it ends".to_owned()),
+        Some(window) => Ok(window),
+    }
 }
 
 pub(super) fn ipset(text: &str) -> Parsed<IpsetMatch> {

@@ -131,6 +131,7 @@ impl fmt::Display for Statement {
             Statement::SetConnectionMark { mask, value } => {
                 write!(f, "ct mark set {}", MarkText { source: "ct mark", mask: *mask, value: *value })
             }
+            Statement::SetConnectionLabel { bit } => write!(f, "ct label set {bit}"),
             Statement::Remember { set, field, timeout_s } => {
                 write!(f, "update @{set} {{ {field} timeout {timeout_s}s }}")
             }

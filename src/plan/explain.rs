@@ -13,7 +13,7 @@ use super::rules::rule_match;
 use super::ruleset::{
     NEIGHBOUR_DISCOVERY, is_tunnel, known_set_names, member_devices, of_family, set_families,
 };
-use super::{Choice, Health, Uplink, choose, connected, custom, name, routing, uplinks};
+use super::{Choice, Health, TierInUse, Uplink, choose, connected, custom, name, routing, uplinks};
 
 use way::Ways;
 pub use way::{Hop, Place, Way, usual_device};
@@ -312,6 +312,7 @@ impl<'a> Walk<'_, 'a> {
                 answer.notes.extend(first.map(|device| {
                     format!("table main sends the router's own packets by {device}, a member's: they may try")
                 }));
+                answer.notes.extend(self.hold(policy));
                 answer.ways = vec![self.ways.marked(mark)];
             }
             Choice::Shares(shares) => {
@@ -323,6 +324,15 @@ impl<'a> Walk<'_, 'a> {
                     .collect();
             }
         }
+    }
+
+    fn hold(&self, policy: &Policy) -> Option<String> {
+        let is_meant = |one: &&TierInUse| one.policy == policy.name && one.family == self.question.family();
+        let held = self.situation.health.tiers.iter().filter(is_meant).find(|one| one.is_held())?;
+        let left = held.left?.tier;
+        Some(format!(
+            "it left metric {left} and holds; `mwan3 policies` tells until when no other one is used"
+        ))
     }
 
     /// In the order in which the sticky chain looks: the last uplink of the file first.
@@ -362,6 +372,7 @@ impl<'a> Walk<'_, 'a> {
             let state = match uplink.map(|uplink| (&uplink.device, uplink.usable)) {
                 None => "switched off",
                 Some((_, true)) if is_active => "active",
+                Some((_, true)) if uplink.is_some_and(|uplink| uplink.on_probation) => "on probation",
                 Some((_, true)) => "standby",
                 Some((Some(_), false)) => "offline",
                 Some((None, _)) => "down",

@@ -2,7 +2,7 @@
 //! last resort when there is none. Each family is judged on its own.
 
 use crate::address::Family;
-use crate::config::{Config, LastResort, Policy, Target};
+use crate::config::{Config, LastResort, Member, Policy, Target};
 use crate::mark::InterfaceId;
 
 use super::Uplink;
@@ -22,22 +22,71 @@ pub struct Share {
 }
 
 pub fn choose(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Choice {
-    let usable: Vec<(u32, Share)> = policy
-        .members
+    let usable = usable(policy, family, uplinks);
+    let (tier, candidates) = match decided_tier(policy, family, uplinks) {
+        Some(tier) => (tier, usable),
+        None => {
+            let candidates = preferred(usable);
+            (lowest_metric(&candidates), candidates)
+        }
+    };
+    let shares: Vec<Share> = candidates
         .iter()
-        .filter_map(|member| {
-            let uplink = uplinks.iter().find(|uplink| uplink.interface.name == member.interface)?;
-            let share =
-                Share { interface: member.interface.clone(), id: uplink.interface.id, weight: member.weight };
-            (uplink.usable && uplink.interface.family == family).then_some((member.metric, share))
+        .filter(|(member, _)| Some(member.metric) == tier)
+        .map(|(member, uplink)| Share {
+            interface: member.interface.clone(),
+            id: uplink.interface.id,
+            weight: member.weight,
         })
         .collect();
-    match usable.iter().map(|(metric, _)| *metric).min() {
-        None => Choice::LastResort(policy.last_resort),
-        Some(tier) => Choice::Shares(
-            usable.into_iter().filter(|(metric, _)| *metric == tier).map(|(_, share)| share).collect(),
-        ),
+    if shares.is_empty() { Choice::LastResort(policy.last_resort) } else { Choice::Shares(shares) }
+}
+
+/// The policy has left a tier and waits (`hold`).
+pub(super) fn is_held(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> bool {
+    decided_tier(policy, family, uplinks) == Some(None)
+}
+
+/// The only tier that a policy with a `hold` uses now.
+fn decided_tier(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Option<Option<u32>> {
+    let of_family = uplinks.iter().filter(|uplink| uplink.interface.family == family);
+    let mut decided = of_family.flat_map(|uplink| &uplink.policy_tiers);
+    decided.find(|(name, _)| *name == policy.name).map(|(_, tier)| *tier)
+}
+
+/// The tier that the policy should use. It stays on the `present` one while that works and there is no better.
+pub(super) fn best_tier(
+    policy: &Policy,
+    family: Family,
+    uplinks: &[Uplink<'_>],
+    present: Option<u32>,
+) -> Option<u32> {
+    let usable = usable(policy, family, uplinks);
+    let works = present.filter(|tier| usable.iter().any(|(member, _)| member.metric == *tier));
+    let best = lowest_metric(&preferred(usable));
+    works.into_iter().chain(best).min()
+}
+
+type Candidates<'a, 'c> = Vec<(&'a Member, &'a Uplink<'c>)>;
+
+fn usable<'a, 'c>(policy: &'a Policy, family: Family, uplinks: &'a [Uplink<'c>]) -> Candidates<'a, 'c> {
+    let candidate = |member: &'a Member| {
+        let uplink = uplinks.iter().find(|uplink| uplink.interface.name == member.interface)?;
+        (uplink.usable && uplink.interface.family == family).then_some((member, uplink))
+    };
+    policy.members.iter().filter_map(candidate).collect()
+}
+
+/// Those on probation count only where there is nothing else.
+fn preferred<'a, 'c>(mut usable: Candidates<'a, 'c>) -> Candidates<'a, 'c> {
+    if usable.iter().any(|(_, uplink)| !uplink.on_probation) {
+        usable.retain(|(_, uplink)| !uplink.on_probation);
     }
+    usable
+}
+
+fn lowest_metric(candidates: &Candidates<'_, '_>) -> Option<u32> {
+    candidates.iter().map(|(member, _)| member.metric).min()
 }
 
 /// Why new flows would have nowhere to go without this uplink, in words: the policies that rules use and

@@ -10,7 +10,7 @@ use crate::nft::{Field, Statement, Value, ValueRange, Verdict};
 
 use super::name;
 use super::ruleset::{TAKE_BLACKHOLE, TAKE_DEFAULT, TAKE_UNREACHABLE, chain, goto, rule};
-use super::{Choice, Uplink, choose};
+use super::{Choice, Uplink, choose, session_label};
 
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
@@ -147,6 +147,11 @@ pub(super) fn action_chains(
     if rule_.log && config.globals.logging {
         let prefix = format!("MWAN3({})", rule_.name);
         rules.push(rule([Statement::Log { prefix, level: config.globals.log_level }]));
+    }
+    if let Target::Policy(policy) = &rule_.target
+        && let Some(bit) = session_label(config, policy)
+    {
+        rules.push(rule([Statement::SetConnectionLabel { bit }]));
     }
     let mut counting = rule([Statement::Counter, goto(&target)]);
     counting.comment = Some(rule_.name.clone());

@@ -11,6 +11,7 @@ use crate::nft::{
 };
 use crate::sorted::SortedMap;
 
+use super::policy::is_held;
 use super::rules::{RuleMatch, action_chains, last_resort_chain, rule_match};
 use super::{Choice, Uplink, choose, connected, custom, dispatch, known, name, own_traffic, routing};
 
@@ -242,7 +243,11 @@ fn policy_chain(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Chai
     Chain { rules, ..chain(&name::policy_chain(&policy.name, family), Vec::new()) }
 }
 
+/// None while the policy holds: what is held must not get out by whichever of them table main prefers.
 pub(super) fn member_devices(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Vec<String> {
+    if is_held(policy, family, uplinks) {
+        return Vec::new();
+    }
     of_family(uplinks, family)
         .filter(|uplink| policy.members.iter().any(|member| member.interface == uplink.interface.name))
         .filter_map(|uplink| uplink.device.clone())

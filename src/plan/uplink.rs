@@ -1,15 +1,16 @@
 //! Which uplinks exist right now, by which device, and which of them policies may use.
 
+use crate::address::Family;
 use crate::config::{Config, Interface};
 use crate::network::Network;
-use crate::sorted::SortedMap;
 
-/// What trackers and people last said about each uplink, by name.
-pub type Health = SortedMap<String, Verdict>;
+use super::{Health, TierInUse};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Online,
+    /// Works again after a failure; policies that have another way do not prefer it yet (`failback_delay`).
+    OnProbation,
     Offline,
     /// `mwan3 ifdown`: taken out by hand until its next ifup.
     TakenDown,
@@ -22,6 +23,10 @@ pub struct Uplink<'a> {
     pub device: Option<String>,
     /// Policies may send new flows here.
     pub usable: bool,
+    /// Usable, but only for policies that have nothing else.
+    pub on_probation: bool,
+    /// Of policies with a `hold`: the only tier of this family that they use now, None for none at all.
+    pub policy_tiers: Vec<(&'a str, Option<u32>)>,
 }
 
 /// All enabled interfaces, in file order.
@@ -37,9 +42,17 @@ pub fn uplinks<'a>(config: &'a Config, network: &Network, health: &Health) -> Ve
                 _ => up_device(interface, network),
             };
             let usable = device.is_some() && is_healthy(interface, verdict);
-            Uplink { interface, device, usable }
+            let on_probation = verdict == Some(Verdict::OnProbation);
+            let policy_tiers = policy_tiers(config, health, interface.family);
+            Uplink { interface, device, usable, on_probation, policy_tiers }
         })
         .collect()
+}
+
+fn policy_tiers<'a>(config: &'a Config, health: &Health, family: Family) -> Vec<(&'a str, Option<u32>)> {
+    let decided = |one: &&TierInUse| one.family == family && (one.tier.is_some() || one.is_held());
+    let known = health.tiers.iter().filter(decided);
+    known.filter_map(|one| Some((&*config.policy(&one.policy)?.name, one.tier))).collect()
 }
 
 fn up_device(interface: &Interface, network: &Network) -> Option<String> {
@@ -50,7 +63,7 @@ fn up_device(interface: &Interface, network: &Network) -> Option<String> {
 /// Nobody has said anything yet: `initial_state` decides, and without targets being up is enough.
 fn is_healthy(interface: &Interface, verdict: Option<Verdict>) -> bool {
     match verdict {
-        Some(verdict) => verdict == Verdict::Online,
+        Some(verdict) => matches!(verdict, Verdict::Online | Verdict::OnProbation),
         None => interface.tracking.targets.is_empty() || interface.tracking.initially_online,
     }
 }

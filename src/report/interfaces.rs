@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::config::Interface;
-use crate::plan::from_chain;
+use crate::plan::{Verdict, from_chain};
 
 use super::{Json, Snapshot, Track};
 
@@ -18,6 +18,9 @@ pub fn interfaces_text(snapshot: &Snapshot) -> String {
             view.tracking(),
             view.detail()
         ));
+        if view.is_on_probation() {
+            text.push_str("  on probation: policies that have another way wait for it\n");
+        }
     }
     text.push('\n');
     text
@@ -81,6 +84,10 @@ impl<'a> View<'a> {
 
     fn is_untracked(&self) -> bool {
         self.interface.tracking.targets.is_empty()
+    }
+
+    fn is_on_probation(&self) -> bool {
+        self.snapshot.health.get(&self.interface.name) == Some(&Verdict::OnProbation)
     }
 
     fn is_usable(&self) -> bool {
@@ -162,7 +169,7 @@ impl<'a> View<'a> {
             })
             .collect();
         let is_up = self.snapshot.network.interfaces.get(&self.interface.name).is_some_and(|found| found.up);
-        Json::object([
+        let json = Json::object([
             ("age", plain(self.since(track.time_s))),
             ("online", plain(self.online_s())),
             ("offline", plain(self.since(track.offline_since_s))),
@@ -176,7 +183,14 @@ impl<'a> View<'a> {
             ("tracking", plain(self.tracking())),
             ("up", plain(is_up)),
             ("track_ip", Json::Array(targets)),
-        ])
+        ]);
+        match json {
+            Json::Object(mut members) if self.interface.failback.is_set() => {
+                members.push(("on_probation".to_owned(), plain(self.is_on_probation())));
+                Json::Object(members)
+            }
+            json => json,
+        }
     }
 }
 

@@ -22,6 +22,10 @@ pub fn policies_text(snapshot: &Snapshot) -> String {
                 }
                 Choice::LastResort(last_resort) => {
                     text.push_str(&format!(" {}\n", last_resort_name(*last_resort)));
+                    for hold in holds(snapshot).filter(|hold| hold.is_of(policy, family)) {
+                        text.push_str(&format!("  held: metric {} was left, ", hold.left));
+                        text.push_str(&format!("another one is used in {} s\n", hold.remaining_s));
+                    }
                 }
             }
         }
@@ -47,7 +51,45 @@ pub fn policies_json(snapshot: &Snapshot) -> Value {
             .collect();
         Value::Object(policies)
     };
-    json!({ "ipv4": of_family(Family::Ipv4), "ipv6": of_family(Family::Ipv6) })
+    let mut json = json!({ "ipv4": of_family(Family::Ipv4), "ipv6": of_family(Family::Ipv6) });
+    let has_hold = snapshot.config.policies.iter().any(|policy| policy.sessions.hold_ms > 0);
+    if let (true, Some(members)) = (has_hold, json.as_object_mut()) {
+        let held = holds(snapshot).map(|hold| {
+            let family = hold.family.to_string();
+            json!({ "policy": hold.policy, "family": family, "left": hold.left, "remaining": hold.remaining_s })
+        });
+        members.insert("held".to_owned(), Value::Array(held.collect()));
+    }
+    json
+}
+
+/// A policy that waits before it uses another tier.
+struct Hold<'a> {
+    policy: &'a str,
+    family: Family,
+    /// The metric of the tier that was left.
+    left: u32,
+    remaining_s: u64,
+}
+
+impl Hold<'_> {
+    fn is_of(&self, policy: &Policy, family: Family) -> bool {
+        self.policy == policy.name && self.family == family
+    }
+}
+
+fn holds(snapshot: &Snapshot) -> impl Iterator<Item = Hold<'_>> {
+    let held = snapshot.health.tiers.iter().filter(|tier| tier.is_held());
+    held.filter_map(|tier| {
+        // One that is over and still stands only waits for something to use.
+        let left = tier.left.filter(|left| left.until.as_secs() > snapshot.uptime_s)?;
+        Some(Hold {
+            policy: &tier.policy,
+            family: tier.family,
+            left: left.tier,
+            remaining_s: left.until.as_secs().saturating_sub(snapshot.uptime_s),
+        })
+    })
 }
 
 /// Each policy in each family it has members in: every member with its share when all uplinks work, and now.

@@ -24,7 +24,11 @@ mod attribute {
     pub const REPLY: u16 = 2;
     pub const STATUS: u16 = 3;
     pub const MARK: u16 = 8;
+    pub const ID: u16 = 12;
+    pub const MASTER: u16 = 14;
+    pub const ZONE: u16 = 18;
     pub const MARK_MASK: u16 = 21;
+    pub const LABELS: u16 = 22;
 
     pub const TUPLE_ADDRESSES: u16 = 1;
     pub const TUPLE_TRANSPORT: u16 = 2;
@@ -64,6 +68,8 @@ pub struct Connection {
     pub mark: u32,
     /// IPS_* bits.
     pub status: u32,
+    /// 0 where the kernel knows no labels.
+    pub label: u128,
 }
 
 impl Connection {
@@ -100,6 +106,56 @@ pub fn flush_marked(filter: MarkFilter) -> Result<(), NetlinkError> {
     Socket::open(netlink::NETFILTER)?.request(DELETE, 0, &marked(Some(filter)))
 }
 
+/// Forgets those that `is_meant`, one by one; how many. Others of the same uplink notice nothing. A connection that a
+/// helper expected (the media of a SIP call) has no label of its own: it bears that of the one which announced it.
+pub fn forget(
+    filter: Option<MarkFilter>,
+    is_meant: &mut dyn FnMut(&Connection) -> bool,
+) -> Result<usize, NetlinkError> {
+    let (mut requests, mut labels, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+    let mut socket = Socket::open(netlink::NETFILTER)?;
+    socket.stream(GET, &marked(filter), |message| {
+        let Some(connection) = decode(message.payload).filter(|one| is_marked(one, filter)) else { return };
+        if connection.label != 0 {
+            labels.push((connection.original, connection.label));
+        } else if let Some(master) = master(message.payload) {
+            expected.push((master, connection, message.payload.to_vec()));
+            return;
+        }
+        if is_meant(&connection) {
+            requests.extend(deletion(message.payload));
+        }
+    })?;
+    for (master, connection, told) in expected {
+        let label = labels.iter().find(|(tuple, _)| *tuple == master).map_or(0, |(_, label)| *label);
+        if is_meant(&Connection { label, ..connection }) {
+            requests.extend(deletion(&told));
+        }
+    }
+    let requests: Vec<_> = requests.iter().map(|payload| (DELETE, 0, payload)).collect();
+    let mut refusal = None;
+    socket.pipeline(&requests, |_, error| {
+        // It ended by itself in the meantime.
+        if error.errno != libc::ENOENT {
+            refusal = Some(error);
+        }
+    })?;
+    refusal.map_or(Ok(requests.len()), Err)
+}
+
+/// The connection named by what the kernel itself said of it.
+fn deletion(told: &[u8]) -> Option<Payload> {
+    let mut payload = Payload::new(told.get(..HEADER)?);
+    for attribute in Attributes::new(told.get(HEADER..)?) {
+        match attribute.kind {
+            attribute::ORIGINAL => payload.nest(attribute.kind, |nest| nest.put_raw(attribute.value)),
+            attribute::ID | attribute::ZONE => payload.put(attribute.kind, attribute.value),
+            _ => {}
+        }
+    }
+    Some(payload)
+}
+
 /// All connections of everybody. Also works on OpenWrt without `nf_conntrack_netlink`.
 pub fn flush_all() -> Result<(), NetlinkError> {
     let flushed = Socket::open(netlink::NETFILTER)?.request(DELETE, 0, &marked(None));
@@ -132,14 +188,16 @@ pub fn count_by_mark(mask: u32) -> Result<SortedMap<u32, u64>, NetlinkError> {
 pub fn for_each(filter: Option<MarkFilter>, mut each: impl FnMut(Connection)) -> Result<(), NetlinkError> {
     let mut socket = Socket::open(netlink::NETFILTER)?;
     socket.stream(GET, &marked(filter), |message| {
-        let connection = decode(message.payload);
-        // Kernels without the filter for dumps tell all.
-        let is_meant = |one: &Connection| filter.is_none_or(|wanted| one.mark & wanted.mask == wanted.value);
-        if let Some(connection) = connection.filter(is_meant) {
+        if let Some(connection) = decode(message.payload).filter(|one| is_marked(one, filter)) {
             each(connection);
         }
     })?;
     Ok(())
+}
+
+/// Kernels without the filter for dumps tell all.
+fn is_marked(connection: &Connection, filter: Option<MarkFilter>) -> bool {
+    filter.is_none_or(|wanted| connection.mark & wanted.mask == wanted.value)
 }
 
 fn marked(filter: Option<MarkFilter>) -> Payload {
@@ -159,17 +217,28 @@ fn decode_mark(payload: &[u8]) -> Option<u32> {
 }
 
 pub fn decode(payload: &[u8]) -> Option<Connection> {
-    let (mut original, mut reply, mut mark, mut status) = (None, None, 0, 0);
+    let (mut original, mut reply, mut mark, mut status, mut label) = (None, None, 0, 0, 0);
     for attribute in Attributes::new(payload.get(HEADER..)?) {
         match attribute.kind {
             attribute::ORIGINAL => original = decode_tuple(&attribute),
             attribute::REPLY => reply = decode_tuple(&attribute),
             attribute::MARK => mark = attribute.be32()?,
             attribute::STATUS => status = attribute.be32()?,
+            attribute::LABELS => label = decode_label(attribute.value),
             _ => {}
         }
     }
-    Some(Connection { original: original?, reply: reply?, mark, status })
+    Some(Connection { original: original?, reply: reply?, mark, status, label })
+}
+
+/// In the order of the machine, as nft writes it; a kernel with fewer labels tells fewer bytes.
+fn decode_label(bytes: &[u8]) -> u128 {
+    bytes.first_chunk().map_or(0, |bytes| u128::from_ne_bytes(*bytes))
+}
+
+fn master(payload: &[u8]) -> Option<Tuple> {
+    let mut attributes = Attributes::new(payload.get(HEADER..)?);
+    decode_tuple(&attributes.find(|attribute| attribute.kind == attribute::MASTER)?)
 }
 
 fn decode_tuple(nest: &Attribute<'_>) -> Option<Tuple> {

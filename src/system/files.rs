@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Config, Interface};
+use crate::health::Damped;
 use crate::mark::MarkMask;
-use crate::plan::{Health, Verdict};
+use crate::plan::{Health, TierInUse, Verdict};
 
 use super::clock::since_boot;
 
@@ -103,18 +104,32 @@ impl Directories {
 
     /// What is written about each interface; nothing written means nobody has judged it yet.
     pub fn health(&self, config: &Config) -> Health {
-        config
-            .interfaces
-            .iter()
-            .filter_map(|one| Some((one.name.clone(), self.verdict(&one.name)?)))
-            .collect()
+        let verdict = |one: &Interface| Some((one.name.clone(), self.verdict(one)?));
+        let mut health: Health = config.interfaces.iter().filter_map(verdict).collect();
+        let text = fs::read_to_string(self.policy_tiers()).unwrap_or_default();
+        health.tiers = text.lines().filter_map(TierInUse::parse).collect();
+        health
     }
 
-    fn verdict(&self, interface: &str) -> Option<Verdict> {
-        if self.taken_down(interface).exists() {
+    /// Which tier each policy with a `hold` uses, and since when it waits for another.
+    fn policy_tiers(&self) -> PathBuf {
+        self.state().join("policy_tiers")
+    }
+
+    pub fn write_policy_tiers(&self, tiers: &[TierInUse]) -> io::Result<()> {
+        let text: String = tiers.iter().map(|tier| format!("{tier}\n")).collect();
+        write_atomically(&self.policy_tiers(), &text)
+    }
+
+    fn verdict(&self, interface: &Interface) -> Option<Verdict> {
+        let name = &*interface.name;
+        if self.taken_down(name).exists() {
             return Some(Verdict::TakenDown);
         }
-        match self.read_interface_state(interface)?.as_str() {
+        let is_waiting =
+            || interface.failback.is_set() && self.read_damping(name).is_some_and(|known| known.is_waiting);
+        match self.read_interface_state(name)?.as_str() {
+            "online" if is_waiting() => Some(Verdict::OnProbation),
             "online" => Some(Verdict::Online),
             _ => Some(Verdict::Offline),
         }
@@ -131,6 +146,37 @@ impl Directories {
             return Ok(());
         }
         write_atomically(&path, text)
+    }
+
+    /// Connections that a policy lets go on for a while, in the tracker's own words.
+    fn draining(&self) -> PathBuf {
+        self.state().join("draining")
+    }
+
+    pub fn read_draining(&self) -> String {
+        fs::read_to_string(self.draining()).unwrap_or_default()
+    }
+
+    pub fn write_draining(&self, text: &str) -> io::Result<()> {
+        write_atomically(&self.draining(), text)
+    }
+
+    /// How an interface with a `failback_…` option stands; nothing written means it has not failed yet.
+    fn damping(&self, interface: &str) -> PathBuf {
+        self.state().join("failback").join(interface)
+    }
+
+    pub fn read_damping(&self, interface: &str) -> Option<Damped> {
+        Damped::parse(&read_line(&self.damping(interface))?)
+    }
+
+    /// Nothing is written of one that never failed.
+    pub fn write_damping(&self, interface: &str, damped: Damped) -> io::Result<()> {
+        if damped == Damped::default() {
+            let _ = fs::remove_file(self.damping(interface));
+            return Ok(());
+        }
+        write_atomically(&self.damping(interface), &format!("{damped}\n"))
     }
 
     pub fn take_down(&self, interface: &Interface) -> io::Result<()> {
@@ -164,6 +210,7 @@ impl Directories {
         let _ = fs::remove_dir_all(self.tracking(interface));
         let _ = fs::remove_file(self.interface_state(interface));
         let _ = fs::remove_file(self.taken_down(interface));
+        let _ = fs::remove_file(self.damping(interface));
         let _ = fs::remove_file(self.up_since_file(interface));
     }
 

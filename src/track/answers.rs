@@ -193,7 +193,13 @@ impl Tracker {
 
     fn forced(&mut self, name: &str, event: Event) -> Value {
         let Some(watch) = self.watches.get_mut(name) else { return no_such(name) };
+        if event == Event::ForcedUp {
+            // Whoever says so wants it now.
+            watch.damping.forgive();
+        }
+        let damped = watch.damping.damped();
         watch.link.handle(event, since_boot());
+        self.write_damping(name, damped);
         self.look();
         self.done()
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::{Config, Interface, problem_counts};
 use crate::control::Server;
-use crate::health::{Adopted, Event, EventRing};
+use crate::health::{Adopted, Event, EventRing, Status};
 use crate::network::Network;
 use crate::plan::{Plan, Verdict};
 use crate::reconcile::{Goal, reconcile, take_turn};
@@ -21,7 +21,7 @@ use crate::system::settings::{self, Settings};
 use crate::system::ubus::Herald;
 
 use super::alerts::Alerts;
-use super::{Counts, EVENTS_KEPT, Metrics, RepairGuard, Tracker, Watch};
+use super::{Counts, EVENTS_KEPT, Metrics, RepairGuard, Sessions, Tracker, Watch};
 
 /// For scripts that still run when the tracker ends; a stop waits longer than this for the tracker.
 const SCRIPTS_TIME: Duration = Duration::from_secs(2);
@@ -46,6 +46,7 @@ impl Tracker {
             herald: Herald::default(),
             events: EventRing::new(EVENTS_KEPT),
             repairs: RepairGuard::default(),
+            sessions: Sessions::adopted(&directories),
             watches: SortedMap::new(),
             network: Network::default(),
             next_look: Duration::ZERO,
@@ -85,16 +86,17 @@ impl Tracker {
         }
         let now = since_boot();
         self.note_beginnings(now);
+        self.next_look = now + super::LEAST_OFTEN;
         self.see(outcome, now);
         self.tell_old_drills(&drilled, now);
-        self.next_look = now + super::LEAST_OFTEN;
         log::info!("tracking {} interfaces", self.watches.len());
         Ok(())
     }
 
     fn watch(&mut self, interface: &Interface) {
         let now = since_boot();
-        let mut watch = Watch::new(interface, self.config.globals.mask.interface(interface.id));
+        let damped = self.directories.read_damping(&interface.name).unwrap_or_default();
+        let mut watch = Watch::new(interface, self.config.globals.mask.interface(interface.id), damped, now);
         let (attachment, fault) = watch.first_look(&self.network);
         let directory = self.directories.tracking(&interface.name);
         let adopted = Adopted::from_files(|file| read_line(&directory.join(file)));
@@ -104,7 +106,12 @@ impl Tracker {
             log::error!("cannot write the status files of {}: {error}", interface.name);
         }
         match adopted {
-            Some(adopted) => watch.link.handle(Event::Adopt(adopted, attachment), now),
+            Some(adopted) => {
+                watch.link.handle(Event::Adopt(adopted, attachment), now);
+                if watch.link.status() == Status::Online {
+                    watch.damping.adopt_online(now);
+                }
+            }
             None => watch.link.handle(Event::Start(attachment), now),
         }
         if let Some(fault) = fault {
@@ -149,6 +156,7 @@ impl Tracker {
                         watch.forget_names();
                         watch.close(&mut self.prober);
                     }
+                    watch.damping.configure(interface.failback);
                     watch.link.handle(Event::ConfigChanged(Box::new(interface.clone())), now);
                 }
                 // Another id is another uplink to the kernel.
@@ -192,6 +200,7 @@ impl Tracker {
             watch.close(&mut self.prober);
         }
         self.watches.clear();
+        self.sessions = Sessions::default();
         self.directories.remove_state().context("cannot clear the run directory")?;
         self.adopt_or_start().map(|()| None)
     }

@@ -62,6 +62,7 @@ impl Tracker {
     fn switch(&mut self, transitions: &[(String, Transition)], now: Duration) {
         for (name, transition) in transitions {
             self.events.record(now, name, transition.name(), &transition.reason);
+            self.note_for_damping(name, transition, now);
             if let Some(watch) = self.watches.get_mut(name) {
                 if transition.from != transition.to {
                     watch.switched_at = Some(now);
@@ -87,7 +88,7 @@ impl Tracker {
             }
         }
         for (name, transition) in transitions {
-            self.forget_connections(name, transition);
+            self.forget_connections(name, transition, now);
             self.alert(name, transition, now);
             for occasion in occasions(transition) {
                 match occasion {
@@ -102,7 +103,7 @@ impl Tracker {
     }
 
     /// Connections of an uplink that just died would go on into the void; others only if somebody asked.
-    fn forget_connections(&self, name: &str, transition: &Transition) {
+    fn forget_connections(&mut self, name: &str, transition: &Transition, now: Duration) {
         let Some(watch) = self.watches.get(name) else { return };
         let interface = watch.link.interface();
         let has_died = transition.from.usable() && !transition.to.usable();
@@ -110,10 +111,13 @@ impl Tracker {
         if !has_died && !is_asked {
             return;
         }
-        let flushed = if is_asked && interface.flushes_all {
-            conntrack::flush_all()
-        } else {
-            conntrack::flush_marked(MarkFilter { value: watch.mark, mask: self.config.globals.mask.bits() })
+        let (mark, family) = (watch.mark, interface.family);
+        let flushed = match (is_asked, interface.flushes_all) {
+            (true, true) => conntrack::flush_all(),
+            (true, false) => {
+                conntrack::flush_marked(MarkFilter { value: mark, mask: self.config.globals.mask.bits() })
+            }
+            (false, _) => self.forget_failed(mark, family, now),
         };
         match flushed {
             Ok(()) => log::debug!("Connection tracking flushed for interface '{name}'"),

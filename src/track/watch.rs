@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::address::Family;
 use crate::config::{Interface, Tracking};
-use crate::health::{Attachment, Event, Link, LinkFault, Status};
+use crate::health::{Attachment, Damped, Damping, Event, Link, LinkFault, Status};
 use crate::network::Network;
 use crate::plan::Verdict;
 use crate::sorted::SortedMap;
@@ -36,6 +36,7 @@ pub(super) struct Watch {
     pub probes_sent: u64,
     /// The status files as they were last written, by name.
     written: SortedMap<String, String>,
+    pub damping: Damping,
 }
 
 /// What the host last said of the interface.
@@ -48,7 +49,7 @@ struct Seen {
 }
 
 impl Watch {
-    pub fn new(interface: &Interface, mark: u32) -> Watch {
+    pub fn new(interface: &Interface, mark: u32, damped: Damped, now: Duration) -> Watch {
         Watch {
             link: Link::new(interface.clone()),
             mark,
@@ -61,6 +62,7 @@ impl Watch {
             transitions: 0,
             probes_sent: 0,
             written: SortedMap::new(),
+            damping: Damping::new(interface.failback, damped, now),
         }
     }
 
@@ -135,6 +137,11 @@ impl Watch {
         let event = Event::InterfaceUp(self.seen.as_ref().filter(|_| !is_known)?.attachment.clone());
         self.note_coming_up(now);
         Some(event)
+    }
+
+    /// The address its flows leave with.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.seen.as_ref().and_then(|seen| seen.attachment.source)
     }
 
     fn look(&self, network: &Network) -> Option<Seen> {

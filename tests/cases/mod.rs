@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mwan3::config::Config;
 use mwan3::network::Network;
-use mwan3::plan::{Health, Verdict};
+use mwan3::plan::Health;
 use mwan3::{config, uci};
 
 pub struct Case {
@@ -42,19 +42,9 @@ fn read(folder: PathBuf) -> Case {
         problems: problems.iter().map(|problem| format!("{problem}\n")).collect(),
         network: serde_json::from_str(&network)
             .unwrap_or_else(|error| panic!("{name}: network.json: {error}")),
-        health: fs::read_to_string(folder.join("health")).map(|text| health(&text)).unwrap_or_default(),
+        health: Health::parse(&fs::read_to_string(folder.join("health")).unwrap_or_default())
+            .expect("health"),
         name,
         folder,
     }
-}
-
-fn health(text: &str) -> Health {
-    text.lines()
-        .map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
-            [name, "online"] => (name.to_owned(), Verdict::Online),
-            [name, "offline"] => (name.to_owned(), Verdict::Offline),
-            [name, "down"] => (name.to_owned(), Verdict::TakenDown),
-            _ => panic!("health: {line}"),
-        })
-        .collect()
 }

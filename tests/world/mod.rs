@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mwan3::address::Family;
-use mwan3::config::{Interface, Tracking};
-use mwan3::health::{Action, Attachment, Event, HotplugAction, Link, Reply, Status};
+use mwan3::config::{Failback, Interface, Tracking};
+use mwan3::health::{Action, Attachment, Damped, Damping, Event, HotplugAction, Link, Reply, Status};
 
 pub struct World {
     pub link: Link,
@@ -24,6 +24,10 @@ pub struct World {
     last_round: Option<Duration>,
     random: Random,
     told_usable: bool,
+    pub damping: Damping,
+    pub damped: Vec<(Duration, Damped)>,
+    /// The local minute of the day at some time.
+    pub clock: (Duration, u32),
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +62,7 @@ pub fn interface(tracking: Tracking) -> Interface {
         device: None,
         gateway: None,
         tracking,
+        failback: Failback::default(),
         flush_conntrack: Vec::new(),
         flushes_all: false,
     }
@@ -128,6 +133,9 @@ impl World {
             last_round: None,
             random: Random(1),
             told_usable: false,
+            damping: Damping::new(Failback::default(), Damped::default(), Duration::ZERO),
+            damped: Vec::new(),
+            clock: (Duration::ZERO, 12 * 60),
         }
     }
 
@@ -200,6 +208,17 @@ impl World {
         loop {
             let reply = self.replies.keys().next().copied();
             let deadline = self.link.deadline().map(|(at, _)| at);
+            let earlier = reply.map(|(at, _)| at).into_iter().chain(deadline).min();
+            if let Some(at) = self.damping.deadline()
+                && earlier.is_none_or(|earlier| at < earlier)
+                && is_due(at, end)
+            {
+                self.now = self.now.max(at);
+                self.damping.look(self.now, self.minute_of_day());
+                self.note_damping();
+                assert!(self.damping.deadline().is_none_or(|next| next > at), "spins at {at:?}");
+                continue;
+            }
             match (reply, deadline) {
                 (Some((at, order)), deadline) if deadline.is_none_or(|deadline| at <= deadline) => {
                     if !is_due(at, end) {
@@ -219,9 +238,24 @@ impl World {
         self.now = self.now.max(end);
     }
 
+    fn note_damping(&mut self) {
+        let damped = self.damping.damped();
+        if self.damped.last().map_or(Damped::default(), |(_, known)| *known) != damped {
+            self.damped.push((self.now, damped));
+        }
+    }
+
+    fn minute_of_day(&self) -> u32 {
+        let (at, minute) = self.clock;
+        let passed = self.now.saturating_sub(at).as_secs() / 60;
+        (minute + u32::try_from(passed).expect("a short story")) % (24 * 60)
+    }
+
     fn carry_out(&mut self, action: &Action) {
         if let Action::Transition(transition) = action {
             self.told_usable = transition.to.usable();
+            self.damping.note(transition, self.now);
+            self.note_damping();
         }
         let Action::Probe { target, sequence } = action else { return };
         let (target, sequence) = (*target, *sequence);

@@ -100,6 +100,8 @@ pub(super) fn value(spec: &OptionSpec) -> String {
         ValueType::Device => "device name".to_owned(),
         ValueType::Network => "logical interface".to_owned(),
         ValueType::Ipset => "set name".to_owned(),
+        ValueType::SessionFate => "`keep`, `drop`, `drop_udp`, `drain` and a time".to_owned(),
+        ValueType::DailyWindow => "`HH:MM-HH:MM`".to_owned(),
         ValueType::Reference { to } if spec.list => format!("{} sections, by name", to.name()),
         ValueType::Reference { to } => format!("{} section, by name", to.name()),
         ValueType::Text => "text".to_owned(),

@@ -8,7 +8,7 @@ use crate::config::fields::Fields;
 use crate::config::options::SectionKind;
 use crate::config::problem::{Problem, Severity};
 use crate::config::value;
-use crate::config::{FlushOn, Globals, Interface, Quality, TrackMethod, Tracking};
+use crate::config::{Failback, FlushOn, Globals, Interface, Quality, TrackMethod, Tracking};
 use crate::mark::InterfaceId;
 
 use super::Sections;
@@ -60,6 +60,7 @@ fn read(fields: &mut Fields<'_>, id: InterfaceId) -> Option<Interface> {
         device: fields.optional("device", value::device),
         gateway: fields.optional("gateway", |text| gateway(text, family)),
         tracking: tracking(fields, family),
+        failback: failback(fields),
         flush_conntrack: flush_conntrack(fields),
         flushes_all: fields.choice("flush_scope") == "all",
     })
@@ -128,6 +129,21 @@ fn quality(fields: &mut Fields<'_>) -> Option<Quality> {
         recovery_loss_percent: fields.number("recovery_loss"),
     };
     fields.boolean("check_quality").then_some(quality)
+}
+
+fn failback(fields: &mut Fields<'_>) -> Failback {
+    let delay_ms = fields.duration_ms("failback_delay");
+    let longest_delay_ms = fields.duration_ms("failback_delay_max");
+    if delay_ms == 0 && longest_delay_ms > 0 {
+        fields.report(Severity::Warning, "failback_delay_max", "no effect without failback_delay");
+    } else if longest_delay_ms < delay_ms {
+        fields.report(Severity::Warning, "failback_delay_max", "shorter than failback_delay; using that");
+    }
+    Failback {
+        delay_ms,
+        longest_delay_ms: longest_delay_ms.max(delay_ms),
+        window: fields.optional("failback_window", value::daily_window),
+    }
 }
 
 /// `always` and `never` are what the option took before it was a list.

@@ -4,7 +4,7 @@ use crate::config::fields::Fields;
 use crate::config::options::SectionKind;
 use crate::config::problem::{Problem, Severity};
 use crate::config::value;
-use crate::config::{Interface, LastResort, Member, Policy};
+use crate::config::{Interface, LastResort, Member, Policy, SessionFate, SessionPolicy};
 use crate::sorted::{SortedMap, SortedSet};
 
 use super::{Sections, suggestion};
@@ -100,9 +100,19 @@ pub(super) fn read_policies(
             _ => LastResort::Unreachable,
         };
         let members = members_of(&mut fields, members);
-        policies.push(Policy { name: fields.name(), members, last_resort });
+        let sessions = sessions(&mut fields);
+        policies.push(Policy { name: fields.name(), members, last_resort, sessions });
     }
     policies
+}
+
+fn sessions(fields: &mut Fields<'_>) -> SessionPolicy {
+    let mut fate = |option| {
+        let show = |fate: &SessionFate| value::session_fate_text(*fate);
+        fields.value(option, value::session_fate, show)
+    };
+    let (on_fail, on_recover) = (fate("on_fail"), fate("on_recover"));
+    SessionPolicy { on_fail, on_recover, hold_ms: fields.duration_ms("hold") }
 }
 
 fn members_of(fields: &mut Fields<'_>, members: &Members) -> Vec<Member> {

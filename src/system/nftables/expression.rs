@@ -92,6 +92,10 @@ impl<'a> Translator<'a> {
                 self.replace_bits(*mask, *value);
                 self.program.store_connection_mark(register::FIRST);
             }
+            Statement::SetConnectionLabel { bit } => {
+                self.program.load_value(&1u128.checked_shl(u32::from(*bit)).unwrap_or(0).to_ne_bytes());
+                self.program.store_connection_label(register::FIRST);
+            }
             Statement::Remember { set, field, timeout_s } => {
                 self.load_all(&[*field], Order::Register);
                 self.program.update_set(set, u64::from(*timeout_s) * 1000);

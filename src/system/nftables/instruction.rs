@@ -73,6 +73,21 @@ impl Program {
         });
     }
 
+    pub fn store_connection_label(&mut self, register: u32) {
+        self.add("ct", |out| {
+            out.put_be32(ct::KEY, ct::LABEL);
+            out.put_be32(ct::SOURCE, register);
+        });
+    }
+
+    /// Into the first register.
+    pub fn load_value(&mut self, value: &[u8]) {
+        self.add("immediate", |out| {
+            out.put_be32(immediate::DESTINATION, register::FIRST);
+            put_value(out, immediate::DATA, value);
+        });
+    }
+
     /// `register & mask ^ xor`
     pub fn change_bits(&mut self, register: u32, mask: &[u8], xor: &[u8]) {
         self.add("bitwise", |out| {

@@ -141,6 +141,7 @@ pub mod expression {
         pub const SOURCE: u16 = 4;
 
         pub const MARK: u32 = 3;
+        pub const LABEL: u32 = 13;
     }
 
     pub mod payload {
