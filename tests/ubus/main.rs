@@ -299,7 +299,7 @@ fn signals_do_not_disturb_a_call() {
     start.recv().unwrap();
     for number in 1..=50 {
         // SAFETY: the thread has not been joined, so its handle is valid.
-        unsafe { libc::pthread_kill(caller.as_pthread_t(), libc::SIGUSR1) };
+        unsafe { libc::pthread_kill(caller.as_pthread_t() as libc::pthread_t, libc::SIGUSR1) };
         while SIGNALS.load(Ordering::SeqCst) < number && !caller.is_finished() {
             thread::yield_now();
         }

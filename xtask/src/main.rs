@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask test | demo | bench | deb | fuzz`.
+//! Developer commands: `cargo xtask test | demo | bench | fuzz | deb | dist | qemu-test | boot-test`.
 
 mod bench;
 mod deb;
@@ -6,9 +6,10 @@ mod demo;
 mod fuzz;
 mod process;
 mod test;
-mod tools;
 
 use std::process::ExitCode;
+
+use xtask::{boot_test, dist, qemu_test, tools};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -19,6 +20,9 @@ bench [PART…]   what commands, packets and the idle tracker cost; all parts re
 deb [--program FILE] [--arch NAME] [--version VERSION] [--out FOLDER]
                 the Debian package; without a program it builds one
 fuzz [--seconds N] [TARGET…]  feeds the readers of everything from outside with hostile input
+dist [--target T]… [--out DIR]  binaries and packages for routers, a feed for each architecture
+qemu-test [TARGET…] [--all]  the core's tests on another processor, big-endian MIPS if none is named
+boot-test [MACHINE…]  boots emulated routers with our package: mipsel, s390x; on demand mips, arm
 ";
 
 fn main() -> ExitCode {
@@ -27,6 +31,9 @@ fn main() -> ExitCode {
         Some("test") => test::run_all(),
         Some("demo") => demo::run(&arguments.collect::<Vec<_>>()),
         Some("bench") => bench::run(&arguments.collect::<Vec<_>>()),
+        Some("boot-test") => boot_test::run(arguments),
+        Some("qemu-test") => qemu_test::run_from(arguments),
+        Some("dist") => dist::run(arguments),
         Some("deb") => deb::from_arguments(arguments),
         Some("fuzz") => fuzz::from_arguments(arguments),
         None | Some("help" | "--help" | "-h") => {

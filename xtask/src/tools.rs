@@ -69,7 +69,8 @@ pub fn workspace() -> &'static Path {
 
 /// Runs a command from the workspace and fails with its words if it fails.
 pub fn run(command: &mut Command) -> Result<(), String> {
-    let shown = format!("{command:?}").replace('"', "");
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let shown = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     eprintln!("xtask: {shown}");
     let status = command.current_dir(workspace()).status().map_err(|error| format!("{shown}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("failed: {shown}")) }

@@ -1,0 +1,182 @@
+//! `cargo xtask dist [--target T]… [--out DIR]`: binaries and packages for the machines of OpenWrt, from package
+//! registries alone; the same bytes each time. docs/building.md tells more.
+
+pub mod adb;
+pub mod apk;
+pub mod ar;
+pub mod build;
+pub mod checksum;
+pub mod feed;
+pub mod flags;
+pub mod gzip;
+pub mod ipk;
+pub mod package;
+pub mod recipe;
+pub mod strip;
+pub mod tar;
+pub mod target;
+pub mod toolchain;
+pub mod tree;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use build::Binary;
+use package::Package;
+use recipe::Recipe;
+use target::Target;
+use toolchain::Toolchain;
+use tree::{Entry, Tree};
+
+use crate::tools::workspace;
+
+/// Of our folder `files/`, what is for other systems.
+const NOT_FOR_OPENWRT: &[&str] = &["linux"];
+/// What LuCI's build makes of the folders of an application.
+const LUCI_FOLDERS: [(&str, &str); 3] = [("root", ""), ("htdocs", "www"), ("ucode", "usr/share/ucode/luci")];
+
+pub fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let (mut targets, mut folder) = (Vec::new(), workspace().join("target/dist"));
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{argument} wants a value"));
+        match argument.as_str() {
+            "--target" => targets.push(target::find(&value?)?),
+            "--out" => folder = PathBuf::from(value?),
+            _ => return Err("usage: cargo xtask dist [--target T]… [--out DIR]".to_owned()),
+        }
+    }
+    let targets = if targets.is_empty() { target::usual() } else { targets };
+    // What is wrong there should not be found after minutes of compiling.
+    recipe(&workspace().join("Makefile"))?;
+    let toolchain = Toolchain::provide()?;
+    let mut outputs = Outputs::default();
+    let mut table =
+        String::from("| target | KB | xz, KB | architectures of OpenWrt |\n|---|---:|---:|---|\n");
+    for (number, target) in targets.iter().enumerate() {
+        eprintln!("dist: {} ({} of {})", target.triple, number + 1, targets.len());
+        let begun = Instant::now();
+        let binary = Binary::build(&toolchain, target)?;
+        eprintln!("dist: {} after {} s", target.triple, begun.elapsed().as_secs());
+        let _ = writeln!(table, "{}", table_line(&binary));
+        outputs.add(&binary)?;
+    }
+    outputs.write(&folder)?;
+    println!("{table}\n{} files in {}", outputs.files.len(), folder.display());
+    Ok(())
+}
+
+/// What packages are made of, for others that pack it: when, and the files of the router.
+pub fn source_time_s() -> Result<u64, String> {
+    let given = std::env::var("SOURCE_DATE_EPOCH").ok();
+    let text = match given {
+        Some(text) => text,
+        None => {
+            let mut git = Command::new("git");
+            let output = git.args(["log", "-1", "--format=%ct"]).current_dir(workspace()).output();
+            String::from_utf8_lossy(&output.map_err(|error| format!("git: {error}"))?.stdout).into_owned()
+        }
+    };
+    let without = "no time to give the files: set SOURCE_DATE_EPOCH, or build in a git checkout";
+    text.trim().parse().map_err(|_| without.to_owned())
+}
+
+/// Everything that stands on a router besides the binary.
+pub fn router_files() -> Result<Tree, String> {
+    let mut tree = Tree::default();
+    tree.add_folder(&workspace().join("files"), "", NOT_FOR_OPENWRT)?;
+    Ok(tree)
+}
+
+/// By the path below the output folder.
+#[derive(Default)]
+struct Outputs {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Outputs {
+    fn add(&mut self, binary: &Binary) -> Result<(), String> {
+        let time_s = source_time_s()?;
+        let recipe = recipe(&workspace().join("Makefile"))?;
+        let mut tree = router_files()?;
+        tree.add("usr/sbin/mwan3", Entry::program(binary.bytes.clone()));
+        for path in &recipe.conffiles {
+            tree.get(path).ok_or_else(|| format!("the Makefile keeps {path}, which is not in files/"))?;
+        }
+        self.files.insert(format!("bin/mwan3-{}", binary.target.triple), binary.bytes.clone());
+        for architecture in binary.target.openwrt {
+            let architecture = (*architecture).to_owned();
+            let package = Package { recipe: recipe.clone(), architecture, tree: tree.clone(), time_s };
+            self.add_feed(package)?;
+        }
+        Ok(())
+    }
+
+    /// A folder for one architecture: what its routers can install from.
+    fn add_feed(&mut self, package: Package) -> Result<(), String> {
+        let folder = package.architecture.clone();
+        let mut packages = vec![package];
+        packages.extend(web_pages(source_time_s()?)?);
+        let mut packed = Vec::new();
+        for package in &packages {
+            packed.push(ipk::pack(package)?);
+            self.files.insert(format!("{folder}/{}", package.apk_name()), apk::pack(package)?);
+        }
+        let listed: Vec<(&Package, &[u8])> =
+            packages.iter().zip(&packed).map(|(package, bytes)| (package, bytes.as_slice())).collect();
+        let index = feed::index(&listed);
+        self.files.insert(format!("{folder}/Packages.gz"), gzip::pack(index.as_bytes())?);
+        self.files.insert(format!("{folder}/Packages"), index.into_bytes());
+        for (package, bytes) in packages.iter().zip(packed) {
+            self.files.insert(format!("{folder}/{}", package.ipk_name()), bytes);
+        }
+        Ok(())
+    }
+
+    /// Whatever else is there stays.
+    fn write(&mut self, folder: &Path) -> Result<(), String> {
+        let sums: String = self
+            .files
+            .iter()
+            .map(|(path, bytes)| format!("{}  {path}\n", checksum::sha256_hex(bytes)))
+            .collect();
+        self.files.insert("SHA256SUMS".to_owned(), sums.into_bytes());
+        for (path, bytes) in &self.files {
+            let path = folder.join(path);
+            let parent = path.parent().unwrap_or(folder);
+            let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, bytes));
+            written.map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn web_pages(time_s: u64) -> Result<Option<Package>, String> {
+    let source = workspace().join("luci-app");
+    if !source.join("Makefile").is_file() {
+        return Ok(None);
+    }
+    let mut tree = Tree::default();
+    for (folder, place) in LUCI_FOLDERS {
+        if source.join(folder).is_dir() {
+            tree.add_folder(&source.join(folder), place, &[])?;
+        }
+    }
+    let recipe = recipe(&source.join("Makefile"))?;
+    Ok(Some(Package { recipe, architecture: "all".to_owned(), tree, time_s }))
+}
+
+fn recipe(makefile: &Path) -> Result<Recipe, String> {
+    let text = fs::read_to_string(makefile).map_err(|error| format!("{}: {error}", makefile.display()))?;
+    Recipe::read(&text).map_err(|problem| format!("{}: {problem}", makefile.display()))
+}
+
+fn table_line(binary: &Binary) -> String {
+    let Target { triple, openwrt, .. } = binary.target;
+    let kilobytes = |bytes: u64| (bytes + 500) / 1000;
+    let (size, packed) = (kilobytes(binary.bytes.len() as u64), kilobytes(binary.packed_size));
+    format!("| {triple} | {size} | {packed} | {} |", openwrt.join(", "))
+}

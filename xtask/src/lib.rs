@@ -1,0 +1,6 @@
+//! What the developer commands share, and what their own tests look at.
+
+pub mod boot_test;
+pub mod dist;
+pub mod qemu_test;
+pub mod tools;
