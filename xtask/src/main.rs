@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask test | demo | bench | fuzz | deb | dist | qemu-test | boot-test`.
+//! Developer commands: `cargo xtask test | web-test | demo | bench | fuzz | deb | dist | qemu-test | boot-test`.
 
 mod bench;
 mod deb;
@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod process;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,8 @@ use xtask::{boot_test, dist, qemu_test, tools};
 const HELP: &str = "\
 cargo xtask COMMAND
 
-test            everything .ci/run checks: format, lints, all tests with kernel tests required
+test [--without-pages]  everything .ci/run checks: format, lints, all tests with kernel tests required
+web-test        the web pages in Chromium: on invented routers, and on a real one in a laboratory
 demo [--fast]   two ISPs, one of them dies: see where new flows go; a minute, or 20 seconds
 bench [PART…]   what commands, packets and the idle tracker cost; all parts rewrite docs/performance.md
 deb [--program FILE] [--arch NAME] [--version VERSION] [--out FOLDER]
@@ -28,7 +30,8 @@ boot-test [MACHINE…]  boots emulated routers with our package: mipsel, s390x; 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let outcome = match arguments.next().as_deref() {
-        Some("test") => test::run_all(),
+        Some("test") => test::from_arguments(&arguments.collect::<Vec<_>>()),
+        Some("web-test") => web::run_tests(),
         Some("demo") => demo::run(&arguments.collect::<Vec<_>>()),
         Some("bench") => bench::run(&arguments.collect::<Vec<_>>()),
         Some("boot-test") => boot_test::run(arguments),

@@ -12,7 +12,15 @@ const FUZZ_SECONDS: u32 = 10;
 /// Maps us to root, with network and mounts of our own.
 const NAMESPACE: &str = "unshare -Urnm";
 
-pub fn run_all() -> Result<(), String> {
+pub fn from_arguments(arguments: &[String]) -> Result<(), String> {
+    match arguments {
+        [] => run_all(true),
+        [only] if only == "--without-pages" => run_all(false),
+        _ => Err("usage: cargo xtask test [--without-pages]".to_owned()),
+    }
+}
+
+fn run_all(with_pages: bool) -> Result<(), String> {
     provide(&[FOR_TESTS, FOR_FUZZ].concat())?;
     step("format", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
     step("lints", || {
@@ -20,9 +28,18 @@ pub fn run_all() -> Result<(), String> {
         run(&mut cargo(&arguments))
     })?;
     step("tests", run_tests)?;
+    if with_pages {
+        step("pages", run_page_tests)?;
+    }
     step("fuzz", || fuzz::run_all(FUZZ_SECONDS))?;
     // The program as it is shipped, in its main part.
     step("demo", || demo::run(&["--fast".to_owned()]))
+}
+
+/// In a process of its own, which may enter a namespace.
+fn run_page_tests() -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|error| format!("our own path: {error}"))?;
+    run(Command::new(own).arg("web-test"))
 }
 
 /// Building happens outside of the namespace, which has no way to a registry.

@@ -22,6 +22,14 @@ pub const FOR_TESTS: &[(&str, &str)] = &[
     // Protocol names, for ip and nft.
     ("/etc/protocols", "netbase"),
 ];
+/// Node 18 and Chromium are all the tests of the pages need: no package of npm's.
+pub const FOR_PAGES: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("unshare", "util-linux"),
+    ("node", "nodejs"),
+    ("chromium", "chromium"),
+];
 pub const FOR_FUZZ: &[(&str, &str)] = &[("c++", "g++")];
 pub const FOR_DEMO: &[(&str, &str)] = &[("ip", "iproute2"), ("nft", "nftables"), ("unshare", "util-linux")];
 pub const FOR_BENCH: &[(&str, &str)] =
@@ -84,10 +92,19 @@ pub fn cargo(arguments: &[&str]) -> Command {
 
 /// Builds mwan3 as it is shipped and tells where it is: beside the directory we were built in ourselves.
 pub fn build_release() -> Result<PathBuf, String> {
-    run(&mut cargo(&["build", "--quiet", "--release", "--package", "mwan3"]))?;
+    build("release", &["--release"])
+}
+
+/// Builds mwan3 as the tests have built it already.
+pub fn build_debug() -> Result<PathBuf, String> {
+    build("debug", &[])
+}
+
+fn build(folder: &str, flags: &[&str]) -> Result<PathBuf, String> {
+    run(cargo(&["build", "--quiet", "--package", "mwan3"]).args(flags))?;
     let own = std::env::current_exe().map_err(|error| format!("our own path: {error}"))?;
     let target = own.parent().and_then(Path::parent).ok_or("we stand in no directory of cargo's")?;
-    let program = target.join("release/mwan3");
+    let program = target.join(folder).join("mwan3");
     if program.is_file() { Ok(program) } else { Err(format!("no {}", program.display())) }
 }
 
