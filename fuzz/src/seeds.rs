@@ -37,8 +37,22 @@ fn of_target(target: &str) -> Vec<Vec<u8>> {
         "nfnetlink" => table_messages(),
         "ubus" => ubus_tables(),
         "probe" => probe_packets(),
+        "texts" => texts(),
         _ => Vec::new(),
     }
+}
+
+/// The first byte names the reader; see the target.
+fn texts() -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
+    let office = fs::read(root.join("fixtures/multiwans/config.yaml")).expect("part of the repository");
+    let mut seeds = vec![
+        tagged(0, b"GET /metrics HTTP/1.1\r\nHost: localhost:9101\r\nAccept: text/plain\r\n\r\n"),
+        tagged(1, b"ADDRESS=192.0.2.9\nROUTER=192.0.2.1\nDNS=192.0.2.53 2001:db8::53\n"),
+        tagged(3, &office),
+    ];
+    seeds.extend(files("health").iter().map(|health| tagged(2, health)));
+    seeds
 }
 
 const DELTA: &[u8] =

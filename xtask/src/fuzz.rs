@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::tools::{FOR_FUZZ, cargo, host, provide, run, workspace};
 
-const TARGETS: [&str; 7] = ["uci", "plan", "netlink", "nfnetlink", "ubus", "probe", "network_json"];
+const TARGETS: [&str; 8] = ["uci", "plan", "netlink", "nfnetlink", "ubus", "probe", "network_json", "texts"];
 const SECONDS: u32 = 60;
 
 /// What `cargo fuzz -s none` passes: coverage for libFuzzer, no sanitizer, hence no nightly compiler.
