@@ -161,6 +161,9 @@ pub(super) fn hotplug(arguments: &Arguments) -> Result<ExitCode> {
         let (device, family) = (variable("DEVICE"), variable("FAMILY"));
         leases::learn(&directories, &device, &family, &variable("GATEWAY"), &variable("DNS"))
             .context("cannot keep the lease")?;
+        if !directories.is_running() {
+            return Ok(0);
+        }
         return look(&directories, &format!("hotplug lease {device}"));
     }
     if !matches!(action.as_str(), "ifup" | "ifdown" | "ifupdate") || !directories.is_running() {
@@ -180,7 +183,7 @@ pub(super) fn hotplug(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Something is new on the host: the tracker hears of it, or it is done here.
 fn look(directories: &Directories, request: &str) -> Result<ExitCode> {
-    if !directories.is_running() || tracker::tell(directories, request) {
+    if tracker::tell(directories, request) {
         return Ok(0);
     }
     let (_, outcome) = catch_up(directories)?;
