@@ -24,6 +24,24 @@ fn an_office_gateway_of_multiwans_becomes_a_good_configuration() {
 }
 
 #[test]
+fn names_that_meet_are_told_apart() {
+    let link = |device: &str, order: u32| {
+        format!(
+            "  - iface: {device}\n    orderFailover: {order}\n    filters:\n      - description: {device}\n        protocol: tcp\n"
+        )
+    };
+    let devices = ["mail", "failover", "a_m1", "a", "a_first", "a.b", "a_b"];
+    let links: String = devices.iter().zip(1..).map(|(device, order)| link(device, order)).collect();
+    let imported = multiwans(&format!("email:\n  to: boss@lan\nWANS:\n{links}"), "/etc/multiwans");
+    let package = uci::parse("mwan3", imported.text.as_bytes());
+    assert!(package.errors.is_empty(), "{:?}\n{}", package.errors, imported.text);
+    let (config, problems) = config::read(&package, "mwan3");
+    assert!(problems.is_empty(), "{problems:?}\n{}", imported.text);
+    assert_eq!((config.interfaces.len(), config.alerts.len()), (devices.len(), 3));
+    assert!(config.policies.iter().all(|policy| policy.members.len() == devices.len()), "{}", imported.text);
+}
+
+#[test]
 fn every_line_without_an_equivalent_is_told() {
     let imported = multiwans(&fixture("config.yaml"), "/etc/multiwans");
     let told: Vec<String> = imported

@@ -19,10 +19,14 @@ const NO_NEED: &[(&str, &str)] = &[
     ("dns.", "names of targets are asked for through each uplink itself"),
 ];
 
+/// Sections that are always made.
+const OWN_NAMES: [&str; 6] = ["failover", "localnets", "everything", "status_file", "scripts", "mail"];
+
 /// `folder` is that of the file: its scripts stand beside it.
 pub fn multiwans(text: &str, folder: &str) -> Imported {
     let (entries, troubles) = yaml::read(text);
-    let mut import = Import { left: entries, out: String::new(), remarks: Vec::new() };
+    let names = OWN_NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let mut import = Import { left: entries, out: String::new(), remarks: Vec::new(), names };
     for (line, reason) in troubles {
         import.remark(line, true, format!("not read: {reason}"));
     }
@@ -40,6 +44,8 @@ struct Link {
     name: String,
     order: Option<u32>,
     filters: Vec<Vec<Entry>>,
+    /// The policy of what its filters choose.
+    first: String,
 }
 
 struct Import {
@@ -47,6 +53,8 @@ struct Import {
     left: Vec<Entry>,
     out: String,
     remarks: Vec<Remark>,
+    /// Of sections; UCI has one of a name, whatever its type.
+    names: Vec<String>,
 }
 
 impl Import {
@@ -56,21 +64,19 @@ impl Import {
         let count = self.value("ping.count").unwrap_or_else(|| "1".to_owned());
         let targets = self.list("ping.targets");
         let mut links: Vec<Link> = Vec::new();
-        let mut names: Vec<String> = Vec::new();
         for mut link in self.children("WANS") {
             let line = link.first().map_or(0, |entry| entry.line);
             let Some(device) = take(&mut link, "iface") else {
                 self.remark(line, true, "a link without iface; skipped".to_owned());
                 continue;
             };
-            let name = unused(section_name(&device), &names);
+            let name = self.unused(&device);
             if name != device {
                 let text = format!(
                     "{device} is called {name} here, also in the folder of scripts and in the status file"
                 );
                 self.remark(line, false, text);
             }
-            names.push(name.clone());
             self.section("interface", &name);
             if let Some(note) = take(&mut link, "description") {
                 self.comment(&note);
@@ -95,7 +101,9 @@ impl Import {
             let order = take(&mut link, "orderFailover").and_then(|value| value.parse().ok());
             let filters = take_children(&mut link, "filters");
             self.explain_rest_of_link(&link);
-            links.push(Link { name, order, filters });
+            let first =
+                if filters.is_empty() { String::new() } else { self.unused(&format!("{name}_first")) };
+            links.push(Link { name, order, filters, first });
         }
         links
     }
@@ -120,29 +128,27 @@ impl Import {
         let mut ordered: Vec<(u32, &str)> =
             links.iter().filter_map(|link| Some((link.order?, link.name.as_str()))).collect();
         ordered.sort();
+        let mut members = Vec::new();
         for (position, (_, name)) in (1..).zip(&ordered) {
-            self.member(name, position);
+            members.push((*name, self.member(name, position)));
         }
         self.section("policy", "failover");
-        for (position, (_, name)) in (1..).zip(&ordered) {
-            self.item("use_member", &member_name(name, position));
-        }
+        members.iter().for_each(|(_, member)| self.item("use_member", member));
         for link in links.iter().filter(|link| !link.filters.is_empty()) {
-            self.member(&link.name, 0);
-            self.section("policy", &first_name(&link.name));
-            self.item("use_member", &member_name(&link.name, 0));
-            for (position, (_, name)) in (1..).zip(&ordered) {
-                if *name != link.name {
-                    self.item("use_member", &member_name(name, position));
-                }
-            }
+            let own = self.member(&link.name, 0);
+            self.section("policy", &link.first);
+            self.item("use_member", &own);
+            let others = members.iter().filter(|(name, _)| *name != link.name);
+            others.for_each(|(_, member)| self.item("use_member", member));
         }
     }
 
-    fn member(&mut self, name: &str, metric: u32) {
-        self.section("member", &member_name(name, metric));
-        self.option("interface", name);
+    fn member(&mut self, interface: &str, metric: u32) -> String {
+        let name = self.unused(&format!("{interface}_m{metric}"));
+        self.section("member", &name);
+        self.option("interface", interface);
         self.option("metric", &metric.to_string());
+        name
     }
 
     fn rules(&mut self, links: &[Link]) {
@@ -153,14 +159,12 @@ impl Import {
             local.iter().for_each(|network| self.item("dest_ip", network));
             self.option("use_policy", "default");
         }
-        let mut names = vec!["localnets".to_owned(), "everything".to_owned()];
         for link in links {
             for filter in &link.filters {
                 let mut filter = filter.clone();
                 let title = take(&mut filter, "description").unwrap_or_else(|| "filter".to_owned());
-                let name = unused(section_name(&title), &names);
-                names.push(name.clone());
-                self.rule(&name, &first_name(&link.name), filter);
+                let name = self.unused(&title);
+                self.rule(&name, &link.first, filter);
             }
         }
         self.section("rule", "everything");
@@ -269,6 +273,19 @@ impl Import {
         take_children(&mut self.left, path)
     }
 
+    /// From now on it is used.
+    fn unused(&mut self, wanted: &str) -> String {
+        let name = section_name(wanted);
+        let mut free = name.clone();
+        let mut number = 2;
+        while self.names.contains(&free) {
+            free = format!("{name}_{number}");
+            number += 1;
+        }
+        self.names.push(free.clone());
+        free
+    }
+
     fn take_under(&mut self, start: &str) -> Vec<Entry> {
         let (taken, left) =
             std::mem::take(&mut self.left).into_iter().partition(|entry| entry.path.starts_with(start));
@@ -328,27 +345,9 @@ fn take_children(entries: &mut Vec<Entry>, path: &str) -> Vec<Vec<Entry>> {
     children.into_iter().map(|(_, entries)| entries).collect()
 }
 
-fn member_name(interface: &str, metric: u32) -> String {
-    format!("{interface}_m{metric}")
-}
-
-fn first_name(interface: &str) -> String {
-    format!("{interface}_first")
-}
-
 /// As UCI wants them.
 fn section_name(text: &str) -> String {
     text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
-}
-
-fn unused(name: String, used: &[String]) -> String {
-    let mut free = name.clone();
-    let mut number = 2;
-    while used.contains(&free) {
-        free = format!("{name}_{number}");
-        number += 1;
-    }
-    free
 }
 
 fn is_true(value: &str) -> bool {
