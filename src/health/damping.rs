@@ -69,10 +69,14 @@ impl Damping {
             self.damped = Damped { is_waiting: true, failures: self.damped.failures.saturating_add(1) };
             self.counted_at = now;
         }
-        // A lost round is no failure, but nothing stable either.
-        self.stable_since = (transition.to == Status::Online).then_some(now);
-        self.next_look = now;
+        self.note_status(transition.to, now);
         before != self.damped
+    }
+
+    /// Without counting failures. A lost round is none, but nothing stable either.
+    pub fn note_status(&mut self, status: Status, now: Duration) {
+        self.stable_since = (status == Status::Online).then_some(now);
+        self.next_look = now;
     }
 
     /// How long it must be stable now.

@@ -11,7 +11,12 @@ use super::Tracker;
 impl Tracker {
     /// Written down with the transition: nobody must take an interface on probation for a good one.
     pub(super) fn note_for_damping(&mut self, name: &str, transition: &Transition, now: Duration) {
+        let is_drilled = self.is_drilled(name);
         let Some(watch) = self.watches.get_mut(name) else { return };
+        if is_drilled {
+            // It says nothing about the link.
+            return watch.damping.note_status(transition.to, now);
+        }
         let is_news = watch.damping.note(transition, now);
         let (damped, delay) = (watch.damping.damped(), watch.damping.delay());
         let failback = watch.link.interface().failback;

@@ -53,6 +53,20 @@ fn an_uplink_that_flaps_is_taken_back_later_each_time() {
 }
 
 #[test]
+fn a_drill_is_no_failure() {
+    if !lab::is_available() {
+        return;
+    }
+    let site = Site::start(2, &format!("{FAST}\n    option failback_delay '3600'"));
+    site.await_status("wan", "online");
+    site.await_status("wanb", "online");
+    site.run(&["drill", "wan", "--seconds", "1"]);
+    assert!(site.events("wan").contains(&"drill".to_owned()));
+    assert!(by(&site, FAILOVER, "wan"), "it is back when the time is over: {}", site.ask("events 0"));
+    assert_eq!(damping(&site), "");
+}
+
+#[test]
 fn an_uplink_on_probation_carries_what_has_no_other_way() {
     if !lab::is_available() {
         return;
