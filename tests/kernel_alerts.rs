@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -174,10 +174,92 @@ fn a_test_tells_whether_alerts_arrive() {
     assert_eq!(site.try_run(&["notify"]).status.code(), Some(2));
 }
 
+#[test]
+fn an_alert_that_is_removed_while_it_is_on_its_way_leaves_no_process_behind() {
+    if !lab::is_available() {
+        return;
+    }
+    let (site, _, told) = site_with_scripts("sleep 1");
+    site.run(&["start"]);
+    site.await_status("wan", "online");
+    site.lab.isp(1).blackhole();
+    assert!(wait_until(SOON, || told.exists()), "{}", site.ask("events 0"));
+    add_alert(&site, "");
+    site.run(&["reload"]);
+    assert!(wait_until(SOON, || children(site.pid()).is_empty()), "{:?}", children(site.pid()));
+}
+
+#[test]
+fn an_outage_counts_from_its_first_cause() {
+    if !lab::is_available() {
+        return;
+    }
+    let (site, lines, _) = site_with_scripts("");
+    site.run(&["start"]);
+    site.await_status("wan", "online");
+    site.lab.isp(1).blackhole();
+    site.await_status("wan", "offline");
+    let begun = std::time::Instant::now();
+    assert!(wait_until(SOON, || begun.elapsed() >= Duration::from_secs(3)));
+    site.run(&["ifdown", "wan"]);
+    site.run(&["ifup", "wan"]);
+    assert!(wait_until(SOON, || lines().len() >= 2), "{:?}", lines());
+    let outage = lines()[1].strip_prefix("connected ").and_then(|outage| outage.parse::<u64>().ok());
+    assert!(outage >= Some(3), "{:?}", lines());
+}
+
+#[test]
+fn a_restart_tells_nobody_that_a_dead_uplink_works() {
+    if !lab::is_available() {
+        return;
+    }
+    let (site, lines, _) = site_with_scripts("");
+    site.run(&["start"]);
+    site.await_status("wan", "online");
+    site.lab.isp(1).blackhole();
+    site.await_status("wan", "offline");
+    assert!(wait_until(SOON, || lines().len() == 1), "{:?}", lines());
+    site.run(&["restart"]);
+    assert!(wait_until(SOON, || lines().len() >= 2), "{:?}", lines());
+    assert_eq!(lines(), ["disconnected", "disconnected"]);
+}
+
 fn site(alerts: &str) -> Site {
     let site = Site::prepare_with(lab::Lab::builder().uplinks(2).ipv6(false));
     add_alert(&site, alerts);
     site
+}
+
+/// With one script, what it has written (action and outage of wan), and where.
+fn site_with_scripts(command: &str) -> (Site, impl Fn() -> Vec<String>, PathBuf) {
+    let site = site("");
+    let directory = site.lab.router().directory();
+    let (folder, told) = (directory.join("alerts"), directory.join("told"));
+    fs::create_dir_all(&folder).unwrap();
+    let text = format!("#!/bin/sh\necho $ACTION $OUTAGE >> {}\n{command}\n", told.display());
+    script(&folder.join("tell"), &text);
+    let to = folder.display();
+    add_alert(
+        &site,
+        &format!("config alert 's'\n option method 'scripts'\n option to '{to}'\n option interface 'wan'\n"),
+    );
+    let path = told.clone();
+    let lines = move || {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    };
+    (site, lines, told)
+}
+
+/// Also those that have ended and that nobody has waited for.
+fn children(pid: u32) -> Vec<String> {
+    let stat =
+        |entry: std::io::Result<fs::DirEntry>| fs::read_to_string(entry.ok()?.path().join("stat")).ok();
+    let stats = fs::read_dir("/proc").unwrap().filter_map(stat);
+    let parent = pid.to_string();
+    stats
+        .filter(|stat| stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(&parent))
+        .collect()
 }
 
 fn add_alert(site: &Site, alerts: &str) {

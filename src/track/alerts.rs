@@ -39,16 +39,21 @@ impl Tracker {
             self.alerts.told.or_insert(name.clone(), told);
         }
         self.alerts.told.retain(|name, _| self.watches.contains_key(name));
-        self.alerts.boxes.retain(|name, one| {
-            one.courier.is_some() || self.config.alerts.iter().any(|alert| alert.name == *name)
-        });
+    }
+
+    /// Health begins anew, and so does what is told of it.
+    pub(super) fn forget_told(&mut self) {
+        self.alerts.told.clear();
     }
 
     /// After the switch: who was to be told of it hears once.
     pub(super) fn alert(&mut self, name: &str, transition: &Transition, now: Duration) {
         let is_usable = transition.to.usable();
-        let before = self.alerts.told.insert(name.to_owned(), Told { is_usable, since: now });
-        let Some(before) = before.filter(|before| before.is_usable != is_usable) else { return };
+        let before = self.alerts.told.get(name).copied();
+        // An outage may have several causes, one after the other; it began with the first.
+        let same = before.filter(|before| before.is_usable == is_usable);
+        self.alerts.told.insert(name.to_owned(), same.unwrap_or(Told { is_usable, since: now }));
+        let Some(before) = before.filter(|_| same.is_none()) else { return };
         let change = match is_usable {
             true => Change::Connected(Some(now.saturating_sub(before.since))),
             false => Change::Disconnected,
@@ -66,6 +71,12 @@ impl Tracker {
 
     /// Sends what is due and hears what became of what was sent.
     pub(super) fn advance_alerts(&mut self, now: Duration) {
+        let configured = &self.config.alerts;
+        // The courier of an alert that is no longer configured ends its way, and its end is heard.
+        self.alerts.boxes.retain(|name, one| {
+            configured.iter().any(|alert| alert.name == *name)
+                || one.courier.as_mut().is_some_and(|courier| courier.outcome(now).is_none())
+        });
         for alert in &self.config.alerts {
             let Some(one) = self.alerts.boxes.get_mut(&alert.name) else { continue };
             hear_courier(one, alert, now);

@@ -201,6 +201,7 @@ impl Tracker {
         }
         self.watches.clear();
         self.sessions = Sessions::default();
+        self.forget_told();
         self.directories.remove_state().context("cannot clear the run directory")?;
         self.adopt_or_start().map(|()| None)
     }
