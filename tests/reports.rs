@@ -5,8 +5,8 @@ use mwan3::network::{Network, OUR_PROTOCOL};
 use mwan3::nft;
 use mwan3::plan::{Health, Plan, TierInUse, Verdict, counter_chain, plan};
 use mwan3::report::{
-    Snapshot, Track, TrackedTarget, interfaces_json, interfaces_text, policies_json, policies_text,
-    rules_text,
+    Snapshot, Track, TrackedTarget, interfaces_json, interfaces_text, members_json, policies_json,
+    policies_text, rules_text,
 };
 use mwan3::{config, uci};
 
@@ -434,4 +434,22 @@ fn an_interface_on_probation_says_so_in_a_line_of_its_own() {
     let text = interfaces_json(&on_probation, None).to_string();
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&json["wan"]["on_probation"], json["wanb"].get("on_probation")), (&true.into(), None));
+}
+
+#[test]
+fn shares_for_programs_are_those_that_flows_get_now() {
+    let told = |snapshot: &Snapshot, policy: &str| -> Vec<(u64, String)> {
+        let json = members_json(snapshot, Some(policy));
+        let members = json[0]["members"].as_array().cloned().unwrap_or_default();
+        let told = members.iter().map(|member| {
+            (member["actual"].as_u64().unwrap_or(1), member["role"].as_str().unwrap_or_default().to_owned())
+        });
+        told.collect()
+    };
+    let (active, standby) = ((1000, "active".to_owned()), (0, "standby".to_owned()));
+    let on_probation = snapshot(HELD, &[("wan", Verdict::OnProbation)]);
+    assert_eq!(told(&on_probation, "web"), [standby.clone(), active]);
+    let mut held = snapshot(HELD, &[("wan", Verdict::Offline)]);
+    held.health.tiers.extend(TierInUse::parse("voice ipv4 tier=none left=1 until_ms=10179400"));
+    assert_eq!(told(&held, "voice"), [(0, "down".to_owned()), standby]);
 }

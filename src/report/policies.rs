@@ -109,7 +109,11 @@ pub fn members_json(snapshot: &Snapshot, only: Option<&str>) -> Value {
             if members.is_empty() {
                 continue;
             }
-            let (target, actual) = (permilles(&members, &enabled), permilles(&members, &usable));
+            // Not all that work: one may be on probation, or the policy holds.
+            let choice = choose(policy, family, &uplinks);
+            let shares = choice.shares().iter().filter(|_| snapshot.ruleset.exists);
+            let carrying: Vec<&str> = shares.map(|share| &*share.interface).collect();
+            let (target, actual) = (permilles(&members, &enabled), permilles(&members, &carrying));
             let told = members.iter().zip(target.iter().zip(&actual)).map(|(member, (target, actual))| {
                 let role = match usable.contains(&&*member.interface) {
                     true if *actual > 0 => "active",
