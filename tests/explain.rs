@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use mwan3::config::{self, Config};
 use mwan3::network::{IpRule, Network, RuleAction};
 use mwan3::plan::explain::{Place, Stage};
-use mwan3::plan::{Explanation, Health, Question, Situation, Verdict, explain};
+use mwan3::plan::{Explanation, Health, Question, Situation, TierInUse, Verdict, explain};
 use mwan3::report::{Flow, explain_json, explain_text, flow_text, flows_json, verdict};
 use serde_json::{Value, json};
 
@@ -160,6 +160,23 @@ fn without_usable_members_the_last_resort_is_told() {
     assert_eq!((verdict(&own), own.source), ("main", "10.1.0.2".parse().ok()));
     // The other family is not concerned.
     assert_eq!(verdict(&site.ask(&packet(Some("fd00:1::10"), "2001:db8:ee::1"))), "uplink");
+}
+
+#[test]
+fn a_policy_that_waits_is_not_said_to_have_nothing_usable() {
+    let mut site = Site::new(2, ALL);
+    site.health.insert("wan2".to_owned(), Verdict::OnProbation);
+    let text = site.text(&packet(Some("192.168.1.10"), "1.1.1.1"));
+    assert!(text.contains("  wan1: mark 0x100") && text.contains("wan2 is on probation (tier 1)"), "{text}");
+    let wanted = "tier 2 is the lowest of policy every with a usable member that is not on probation";
+    assert!(text.contains(wanted), "{text}");
+
+    let mut site = Site::new(2, &format!("\toption hold '180'\n{ALL}"));
+    site.health.insert("wan2".to_owned(), Verdict::Offline);
+    site.health.tiers.extend(TierInUse::parse("every ipv4 tier=none left=1 until_ms=180000"));
+    let text = site.text(&packet(Some("192.168.1.10"), "1.1.1.1"));
+    assert!(text.contains("policy every uses no member just now: its last resort is unreachable"), "{text}");
+    assert!(text.contains("it left metric 1 and holds") && !text.contains("is usable"), "{text}");
 }
 
 #[test]

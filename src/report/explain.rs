@@ -178,15 +178,27 @@ fn why_rule(decision: &Decision<'_>, answer: &Explanation<'_>) -> Vec<String> {
         return reasons;
     };
     let tier = answer.members.iter().find(|member| member.state == "active").map(|member| member.metric);
+    let is_usable = |state: &str| ["standby", "on probation"].contains(&state);
+    let is_lower = |metric: u32| tier.is_some_and(|tier| metric < tier);
+    let waits_for_lower =
+        answer.members.iter().any(|member| member.state == "on probation" && is_lower(member.metric));
     reasons.push(match (decision.last_resort, tier) {
         (Some(last_resort), _) if answer.members.is_empty() => {
             let name = last_resort_name(last_resort);
             format!("policy {} has no member of this family: its last resort is {name}", policy.name)
         }
+        (Some(last_resort), _) if answer.members.iter().any(|member| is_usable(member.state)) => {
+            let name = last_resort_name(last_resort);
+            format!("policy {} uses no member just now: its last resort is {name}", policy.name)
+        }
         (Some(last_resort), _) => {
             let name = last_resort_name(last_resort);
             format!("no member of policy {} is usable: its last resort is {name}", policy.name)
         }
+        (None, Some(tier)) if waits_for_lower => format!(
+            "tier {tier} is the lowest of policy {} with a usable member that is not on probation",
+            policy.name
+        ),
         (None, Some(tier)) => {
             format!("tier {tier} is the lowest of policy {} with a usable member", policy.name)
         }
