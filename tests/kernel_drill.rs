@@ -170,11 +170,15 @@ fn what_the_host_says_of_the_interface_ends_the_drill() {
     }
     assert!(wait_until(SOON, || site.events("wan").iter().filter(|event| *event == "drill").count() == 2));
     // A link that dies while it is drilled stays away when the drill is over.
-    let (mut drill, _) = begin(&site, &["wan", "--seconds", "600"]);
+    let drill = site.command().args(["drill", "wan", "--seconds", "600"]).stdout(Stdio::piped()).spawn();
+    let drill = drill.unwrap();
+    site.await_status("wan", "offline");
     site.lab.isps()[0].blackhole();
     let lost = || site.file("wan", "LOST").parse::<u32>().unwrap_or(0) >= 8;
     assert!(wait_until(SOON, lost), "the probes of a drilled link go on");
     signal(&drill, "INT");
-    drill.wait().unwrap();
-    assert_eq!(site.status("wan"), "offline");
+    let output = drill.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((output.status.code(), site.status("wan")), (Some(1), "offline".to_owned()));
+    assert!(told.contains("the kernel does not use it") && !told.contains("uses it again"), "{told}");
 }

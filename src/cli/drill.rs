@@ -154,7 +154,7 @@ impl Drill {
             return Ok(Some(code));
         }
         say!("{} is {}: {}", text("interface"), text("status"), text("reason"));
-        say!(" the kernel uses it again since {}", after(number("switched_us")));
+        say!(" the kernel {}", use_afterwards(text("status"), number("switched_us")));
         say!(" new connections meanwhile: {}", self.counts());
         if let Some((at, name)) = self.first.and_then(|(at, mark)| Some((at, self.name(mark)?))) {
             let time_us = u64::try_from(at.saturating_sub(self.asked).as_micros()).ok();
@@ -183,6 +183,14 @@ impl Drill {
         let found =
             self.config.interfaces.iter().find(|one| self.config.globals.mask.interface(one.id) == mark);
         found.map(|interface| interface.name.as_str())
+    }
+}
+
+/// A link may have died meanwhile, or have been taken down by hand.
+fn use_afterwards(status: &str, switched_us: Option<u64>) -> String {
+    match status {
+        "online" | "disconnecting" => format!("uses it again since {}", after(switched_us)),
+        _ => "does not use it".to_owned(),
     }
 }
 
