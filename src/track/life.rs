@@ -157,7 +157,9 @@ impl Tracker {
                         watch.close(&mut self.prober);
                     }
                     watch.damping.configure(interface.failback);
+                    let damped = watch.damping.damped();
                     watch.link.handle(Event::ConfigChanged(Box::new(interface.clone())), now);
+                    self.write_damping(&interface.name, damped);
                 }
                 // Another id is another uplink to the kernel.
                 _ => {

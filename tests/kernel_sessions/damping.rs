@@ -86,6 +86,23 @@ fn an_uplink_on_probation_carries_what_has_no_other_way() {
 }
 
 #[test]
+fn who_takes_the_option_away_ends_the_wait_for_good() {
+    if !lab::is_available() {
+        return;
+    }
+    let with = format!("{FAST}\n    option failback_delay '3600'");
+    let site = Site::start(2, &with);
+    site.await_status("wan", "online");
+    fail_and_restore(&site);
+    assert!(by(&site, FAILOVER, "wanb"));
+    for options in [FAST, &with] {
+        site.configure(&[options, options]);
+        site.run(&["reload"]);
+        assert!(by(&site, FAILOVER, "wan"), "{}: {options}", damping(&site));
+    }
+}
+
+#[test]
 fn an_uplink_comes_back_in_its_window_only() {
     if !lab::is_available() {
         return;
