@@ -79,6 +79,8 @@ pub struct Tracker {
     undone: bool,
     /// What the last reconcile made: writes without another plan repair what somebody else changed.
     applied: Plan,
+    /// What the kernel refused then, in words.
+    failures: Vec<String>,
     counts: Counts,
     tests: Vec<PersonsTest>,
     /// Of tests that nobody waits for, the newest last.
@@ -303,9 +305,7 @@ impl Tracker {
         let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: false })?;
         self.counts.reconciles += 1;
         self.counts.writes += outcome.writes as u64;
-        for failure in &outcome.failures {
-            log::error!("{failure}");
-        }
+        self.tell_failures(&outcome);
         let was_undone = std::mem::take(&mut self.undone);
         let is_repair = was_undone && outcome.writes > 0 && outcome.failures.is_empty();
         // Our own removals are heard, too; but they come with another plan.
@@ -313,6 +313,13 @@ impl Tracker {
             self.note_repair(&outcome, since_boot());
         }
         Ok(outcome)
+    }
+
+    /// What cannot be mended stays away at every look, and is complained of once.
+    fn tell_failures(&mut self, outcome: &Outcome) {
+        let is_new = |failure: &&String| !self.failures.contains(failure);
+        outcome.failures.iter().filter(is_new).for_each(|failure| log::error!("{failure}"));
+        self.failures.clone_from(&outcome.failures);
     }
 
     /// What the host looks like now, told to the machines as events.

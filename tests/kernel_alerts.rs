@@ -149,6 +149,13 @@ fn a_status_file_follows_the_uplinks() {
     assert!(wait_until(SOON, || content() == "wan:OFF\nwanb:ON\n"), "{}", content());
     site.lab.isp(1).carrier(true);
     assert!(wait_until(SOON, || content() == "wan:ON\nwanb:ON\n"), "{}", content());
+    let configured = fs::read_to_string(site.lab.router().config_dir().join("mwan3")).unwrap();
+    add_alert(&site, "");
+    site.run(&["reload"]);
+    assert_eq!(content(), "wan:UNKNOWN\nwanb:UNKNOWN\n", "nobody keeps it any more");
+    site.lab.router().write_config(&configured);
+    site.run(&["reload"]);
+    assert_eq!(content(), "wan:ON\nwanb:ON\n");
     site.run(&["stop"]);
     assert_eq!(content(), "wan:UNKNOWN\nwanb:UNKNOWN\n", "nobody looks any more");
 }

@@ -214,3 +214,27 @@ fn processor_ms(site: &Site) -> u64 {
     // utime and stime, in hundredths of a second.
     (ticks(11) + ticks(12)) * 10
 }
+
+#[test]
+fn what_cannot_be_mended_is_complained_of_once() {
+    if !lab::is_available() {
+        return;
+    }
+    let site = Site::prepare(2, FAST);
+    // Somebody else's, where ours would stand.
+    let route = site.lab.router().sh("ip route show default dev wan").replace("10.101.0.1", "10.101.0.9");
+    site.lab.router().sh(&format!("ip route add {} dev wan table 1", route.trim()));
+    let said = site.lab.router().directory().join("said");
+    let mut tracker =
+        site.command().arg("track").stderr(std::fs::File::create(&said).unwrap()).spawn().unwrap();
+    assert!(wait_until(SOON, || site.try_run(&["events"]).status.success()));
+    let looks = site.stat("reconciles");
+    for number in 1..4 {
+        site.lab.router().sh(&format!("ip address add 192.0.2.{number}/32 dev lo"));
+        assert!(wait_until(SOON, || site.stat("reconciles") >= looks + number));
+    }
+    let text = std::fs::read_to_string(&said).unwrap();
+    site.ask("quit");
+    tracker.wait().unwrap();
+    assert_eq!(text.matches("somebody else's route").count(), 1, "{text}");
+}

@@ -55,6 +55,7 @@ impl Tracker {
             started: since_boot(),
             undone: false,
             applied: Plan::default(),
+            failures: Vec::new(),
             counts: Counts::default(),
             tests: Vec::new(),
             finished: Vec::new(),
@@ -78,7 +79,7 @@ impl Tracker {
         let drilled = self.forget_old_drills();
         let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
         self.open_door();
-        outcome.failures.iter().for_each(|failure| log::error!("{failure}"));
+        self.tell_failures(&outcome);
         self.network = outcome.host.network.clone();
         let interfaces: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
         for interface in &interfaces {
@@ -133,6 +134,10 @@ impl Tracker {
             }
         };
         self.end_drill("the configuration was read anew");
+        if config.alerts != self.config.alerts {
+            // Of those that go nobody would take care.
+            self.leave_status_files();
+        }
         (self.config, self.problems) = (config, problems);
         self.directories
             .mark_running(self.config.globals.mask)
@@ -152,14 +157,7 @@ impl Tracker {
                 Some(watch) if watch.link.interface() == interface => watch.mark = mark,
                 Some(watch) if watch.link.interface().id == interface.id => {
                     watch.mark = mark;
-                    if watch.link.interface().tracking != interface.tracking {
-                        watch.forget_names();
-                        watch.close(&mut self.prober);
-                    }
-                    watch.damping.configure(interface.failback);
-                    let damped = watch.damping.damped();
-                    watch.link.handle(Event::ConfigChanged(Box::new(interface.clone())), now);
-                    self.write_damping(&interface.name, damped);
+                    self.change(interface, now);
                 }
                 // Another id is another uplink to the kernel.
                 _ => {
@@ -173,6 +171,18 @@ impl Tracker {
         self.note_beginnings(now);
         self.look();
         Ok(())
+    }
+
+    fn change(&mut self, interface: &Interface, now: Duration) {
+        let Some(watch) = self.watches.get_mut(&interface.name) else { return };
+        if watch.link.interface().tracking != interface.tracking {
+            watch.forget_names();
+            watch.close(&mut self.prober);
+        }
+        watch.damping.configure(interface.failback);
+        let damped = watch.damping.damped();
+        watch.link.handle(Event::ConfigChanged(Box::new(interface.clone())), now);
+        self.write_damping(&interface.name, damped);
     }
 
     /// Interfaces that are no longer configured: scripts that heard `connected` hear that it is over.
