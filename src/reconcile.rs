@@ -1,6 +1,8 @@
 //! The only way the kernel is ever changed: see what is, plan what should be, make the difference. Start,
 //! reload, failover, repair and stop are all this; done twice, the second time writes nothing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::{Context, Result};
 
 use crate::config::Config;
@@ -191,7 +193,11 @@ fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::C
     let Err(refusal) = nftables::apply(TABLE, changes) else { return in_force(None) };
     let without_nat = nft::without_nat(changes);
     if without_nat.len() < changes.len() && nftables::apply(TABLE, &without_nat).is_ok() {
-        log::warn!("the router's own traffic may have a wrong source address: {refusal}");
+        // Every look meets the same kernel.
+        static IS_TOLD: AtomicBool = AtomicBool::new(false);
+        if !IS_TOLD.swap(true, Ordering::Relaxed) {
+            log::warn!("the router's own traffic may have a wrong source address: {refusal}");
+        }
         return in_force(None);
     }
     let Some(wanted) = wanted else { return refused(&refusal) };

@@ -175,6 +175,7 @@ fn a_test_tells_whether_alerts_arrive() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("mail: delivered (boss@lan)"), "{text}");
     assert!(text.contains("web: http://127.0.0.1:8080: Connection refused"), "{text}");
+    await_count(&mails, 1);
     assert!(mails.lock().unwrap()[0].contains("nothing has happened"));
     assert!(site.try_run(&["notify", "test", "mail"]).status.success());
     assert_eq!(site.try_run(&["notify", "test", "nobody"]).status.code(), Some(1));
@@ -280,6 +281,31 @@ fn script(path: &Path, text: &str) {
 
 fn await_count(heard: &Mutex<Vec<String>>, count: usize) {
     assert!(wait_until(SOON, || heard.lock().unwrap().len() >= count), "{:?}", heard.lock().unwrap());
+}
+
+#[test]
+fn a_script_of_an_alert_ends_with_the_tracker() {
+    if !lab::is_available() {
+        return;
+    }
+    let site = site("");
+    let folder = site.lab.router().directory().join("alerts");
+    let noted = site.lab.router().directory().join("pid");
+    fs::create_dir_all(&folder).unwrap();
+    script(&folder.join("slow"), &format!("#!/bin/sh\necho $$ > {}\nexec sleep 60\n", noted.display()));
+    add_alert(
+        &site,
+        &format!("config alert 's'\n option method 'scripts'\n option to '{}'\n", folder.display()),
+    );
+    site.run(&["start"]);
+    site.await_status("wan", "online");
+    site.lab.isp(1).carrier(false);
+    let pid = || fs::read_to_string(&noted).unwrap_or_default().trim().to_owned();
+    assert!(wait_until(SOON, || !pid().is_empty()));
+    let process = Path::new("/proc").join(pid());
+    assert!(process.exists());
+    site.run(&["stop"]);
+    assert!(wait_until(SOON, || !process.exists()), "it goes on without anybody who knows of it");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 //! so that a stuck one costs nothing. Warnings also go to stderr when a person is likely to read it.
 
 use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 const SOCKET: &str = "/dev/log";
 /// What logd keeps of a line.
@@ -14,13 +16,22 @@ struct Syslog {
     socket: Option<UnixDatagram>,
 }
 
+/// For a child that closes what it does not need, and may still have something to say.
+static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+
 /// `MWAN3_LOG` (error, warn, info, debug, off) sets the level; info by default.
 pub fn init() {
     let level = std::env::var("MWAN3_LOG").ok().and_then(|text| text.parse().ok());
     let socket = UnixDatagram::unbound().ok().filter(|socket| socket.set_nonblocking(true).is_ok());
+    DESCRIPTOR.store(socket.as_ref().map_or(-1, AsRawFd::as_raw_fd), Ordering::Relaxed);
     if log::set_boxed_logger(Box::new(Syslog { socket })).is_ok() {
         log::set_max_level(level.unwrap_or(log::LevelFilter::Info));
     }
+}
+
+/// Of the way to the system's log; below 0 where there is none.
+pub fn descriptor() -> RawFd {
+    DESCRIPTOR.load(Ordering::Relaxed)
 }
 
 impl log::Log for Syslog {

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use crate::alert::{Message, News};
 use crate::config::Alert;
+use crate::system::logger;
 use crate::system::poll::unblock_all_signals;
 
+/// Waited for already.
+const NOBODY: libc::pid_t = 0;
 /// Mail servers may take their time; nobody waits for them.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 
@@ -44,7 +47,12 @@ impl Courier {
                 self.end();
                 Some(false)
             }
-            _ => Some(ended == self.pid && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0),
+            _ => {
+                let has_delivered =
+                    ended == self.pid && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+                self.pid = NOBODY;
+                Some(has_delivered)
+            }
         }
     }
 
@@ -52,24 +60,39 @@ impl Courier {
         self.until
     }
 
-    fn end(&self) {
+    fn end(&mut self) {
+        if self.pid == NOBODY {
+            return;
+        }
         // SAFETY: kill and waitpid take no pointers but null; the group is our own child's.
         unsafe {
             libc::kill(-self.pid, libc::SIGKILL);
             libc::kill(self.pid, libc::SIGKILL);
             libc::waitpid(self.pid, std::ptr::null_mut(), 0);
         }
+        self.pid = NOBODY;
+    }
+}
+
+/// It does not go on without the tracker.
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
 /// A group of its own, so that its scripts end with it; and none of the tracker's locks and sockets.
 fn become_independent() {
     const FIRST_OF_THE_TRACKER: libc::c_uint = 3;
+    let kept = libc::c_uint::try_from(logger::descriptor()).unwrap_or(FIRST_OF_THE_TRACKER - 1);
     // SAFETY: no pointers are passed. Nothing below uses a descriptor that was open before the fork but the
-    // standard ones; the logger does without its socket, as it does where there is no daemon.
+    // standard ones and the logger's.
     unsafe {
         libc::setpgid(0, 0);
-        libc::syscall(libc::SYS_close_range, FIRST_OF_THE_TRACKER, libc::c_uint::MAX, 0);
+        if kept > FIRST_OF_THE_TRACKER {
+            libc::syscall(libc::SYS_close_range, FIRST_OF_THE_TRACKER, kept - 1, 0);
+        }
+        libc::syscall(libc::SYS_close_range, kept + 1, libc::c_uint::MAX, 0);
     }
     let _ = unblock_all_signals();
 }
