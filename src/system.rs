@@ -13,6 +13,7 @@ pub mod host;
 pub mod leases;
 pub mod leftovers;
 pub mod logger;
+pub mod memory;
 pub mod monitor;
 pub mod netifd;
 pub mod netlink;
