@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::network::change::{Leftovers, Observed, RoutingChange, RoutingChanges, Wanted, diff};
 use crate::nft;
 use crate::plan::{Health, Plan, TABLE, plan, tiers, uplinks};
+use crate::sorted::SortedMap;
 use crate::system::clock::since_boot;
 use crate::system::files::{Directories, Lock};
 use crate::system::host::{self, Host};
@@ -25,6 +26,7 @@ pub enum Goal {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub plan: Plan,
+    /// Without the firewall's sets.
     pub host: Host,
     /// What the plan stands on.
     pub health: Health,
@@ -57,7 +59,9 @@ pub fn reconcile_in_turn(
         goal => goal,
     };
     let health = directories.health(config);
-    let pending = pending(directories, config, &health, goal)?;
+    let mut pending = pending(directories, config, &health, goal)?;
+    // Planned by now, and large.
+    pending.host.network.fw4_sets = SortedMap::new();
     let routing = &pending.routing;
     if pending.health.tiers != health.tiers {
         // First: a hold that is forgotten would be none.

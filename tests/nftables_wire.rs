@@ -43,7 +43,7 @@ fn a_batch_is_framed_numbered_and_acknowledged_once() {
 #[test]
 fn nothing_to_say_is_no_batch() {
     assert!(encode::batch("mwan3", &[]).unwrap().is_none());
-    let none = Change::AddElements { set: "x", key: Field::Source(Family::Ipv4), spans: vec![] };
+    let none = Change::AddElements { set: "x", key: Field::Source(Family::Ipv4), spans: [][..].into() };
     assert!(encode::batch("mwan3", &[none]).unwrap().is_none());
 }
 
@@ -62,7 +62,7 @@ fn every_message_of_a_change_leads_back_to_it() {
     let short = Rule { statements: vec![Statement::Counter], comment: None };
     let spans: Vec<Span> = (0..20_000u128).map(|n| Span::one(n * 2)).collect();
     let batch = batch(&[
-        Change::AddElements { set: "x", key: Field::Source(Family::Ipv4), spans },
+        Change::AddElements { set: "x", key: Field::Source(Family::Ipv4), spans: spans.into() },
         Change::AddRule { chain: "one", rule: &long },
         Change::AddRule { chain: "one", rule: &short },
     ]);
@@ -264,7 +264,7 @@ fn real_messages() -> Vec<Vec<u8>> {
     let spans = vec![Span { low: 5, high: 9 }, Span { low: 20, high: 30 }];
     let batch = batch(&[
         Change::AddSet(&set),
-        Change::AddElements { set: "set", key, spans },
+        Change::AddElements { set: "set", key, spans: spans.into() },
         Change::AddChain(&chain),
         Change::AddRule { chain: "one", rule: &rule },
     ]);

@@ -1,6 +1,8 @@
 //! From what the kernel holds of our table to what we want of it, in as few changes as do it. A chain is
 //! the unit: one whose rules are already right is not touched and keeps its counters.
 
+use std::borrow::Cow;
+
 use crate::address::Span;
 use crate::sorted::{SortedMap, SortedSet};
 
@@ -47,7 +49,7 @@ pub struct ObservedRule {
 pub enum Change<'a> {
     AddTable,
     AddSet(&'a Set),
-    AddElements { set: &'a str, key: Field, spans: Vec<Span> },
+    AddElements { set: &'a str, key: Field, spans: Cow<'a, [Span]> },
     DeleteElements { set: &'a str, key: Field, spans: Vec<Span> },
     AddChain(&'a Chain),
     FlushChain(&'a str),
@@ -87,7 +89,7 @@ fn everything(wanted: &Table) -> Vec<Change<'_>> {
         if let SetContent::Computed(spans) = &set.content
             && !spans.is_empty()
         {
-            changes.push(Change::AddElements { set: &set.name, key: set.key, spans: spans.clone() });
+            changes.push(Change::AddElements { set: &set.name, key: set.key, spans: spans.into() });
         }
     }
     changes.extend(wanted.chains.iter().map(Change::AddChain));
@@ -148,7 +150,7 @@ fn set_changes<'a>(held: Option<&ObservedSet>, wanted: &'a Set, changes: &mut Ve
         changes.push(Change::DeleteElements { set: &wanted.name, key: wanted.key, spans: gone });
     }
     if !new.is_empty() {
-        changes.push(Change::AddElements { set: &wanted.name, key: wanted.key, spans: new });
+        changes.push(Change::AddElements { set: &wanted.name, key: wanted.key, spans: new.into() });
     }
 }
 

@@ -35,6 +35,8 @@ const NLMSG_DONE: u16 = 3;
 const NETLINK_GET_STRICT_CHK: i32 = 12;
 /// The kernel answers at once; only a wedged machine takes this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The kernel fills no more into one datagram of a dump.
+const USUAL_DATAGRAM: usize = 1 << 15;
 const RECEIVE_BUFFER: i32 = 1 << 20;
 /// Interrupted dumps are asked for again; a table that never holds still is reported.
 const DUMP_ATTEMPTS: u32 = 8;
@@ -65,7 +67,7 @@ impl Socket {
         }
         // SAFETY: fd was just made by socket() and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let socket = Socket { fd, sequence: 0, buffer: vec![0; 1 << 16] };
+        let socket = Socket { fd, sequence: 0, buffer: vec![0; USUAL_DATAGRAM] };
         // All three only improve answers; old kernels refuse them and we do without.
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK] {
             let _ = socket.set_option(libc::SOL_NETLINK, option, 1);

@@ -73,7 +73,7 @@ fn every_kind_of_change_is_named() {
     let key = Field::Source(Family::Ipv4);
     let cases = [
         (Change::AddSet(&wanted.sets[0]), "add set x"),
-        (Change::AddElements { set: "x", key, spans: spans.clone() }, "add 1 elements to set x"),
+        (Change::AddElements { set: "x", key, spans: spans.clone().into() }, "add 1 elements to set x"),
         (Change::DeleteElements { set: "x", key, spans }, "delete 1 elements from set x"),
         (Change::AddChain(&wanted.chains[0]), "add chain x"),
         (Change::FlushChain("x"), "flush chain x"),

@@ -77,7 +77,7 @@ impl Held {
             }
             Change::AddElements { set, spans, .. } => {
                 let held = &mut self.sets.get_mut(*set).expect("the set").1;
-                for span in spans {
+                for span in spans.iter() {
                     assert!(!held.iter().any(|other| other.overlaps(*span)), "{span:?} overlaps");
                     held.push(*span);
                 }
