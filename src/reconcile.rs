@@ -53,13 +53,41 @@ pub fn reconcile_in_turn(
     config: &Config,
     goal: Goal,
 ) -> Result<Outcome> {
-    let goal = match goal {
+    let goal = goal_now(directories, goal);
+    let health = directories.health(config);
+    let pending = pending(directories, config, &health, goal)?;
+    carry_out(directories, config, goal, &health, pending)
+}
+
+/// For whoever needs the user rules for nothing else: a thousand of them are worth the memory.
+pub fn reconcile_and_forget_rules(
+    _turn: &Lock,
+    directories: &Directories,
+    config: &mut Config,
+    goal: Goal,
+) -> Result<Outcome> {
+    let goal = goal_now(directories, goal);
+    let health = directories.health(config);
+    let pending = pending(directories, config, &health, goal)?;
+    config.rules = Vec::new();
+    carry_out(directories, config, goal, &health, pending)
+}
+
+fn goal_now(directories: &Directories, goal: Goal) -> Goal {
+    match goal {
         // Stopped while this one waited for its turn.
         Goal::Run { .. } if !directories.is_running() => Goal::Stop,
         goal => goal,
-    };
-    let health = directories.health(config);
-    let mut pending = pending(directories, config, &health, goal)?;
+    }
+}
+
+fn carry_out(
+    directories: &Directories,
+    config: &Config,
+    goal: Goal,
+    health: &Health,
+    mut pending: Pending,
+) -> Result<Outcome> {
     // Planned by now, and large.
     pending.host.network.fw4_sets = SortedMap::new();
     let routing = &pending.routing;

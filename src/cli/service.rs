@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::config::{Config, Interface};
 use crate::plan::{Verdict, uplinks};
-use crate::reconcile::{Goal, Outcome, reconcile_in_turn, take_turn};
+use crate::reconcile::{Goal, Outcome, reconcile_and_forget_rules, reconcile_in_turn, take_turn};
 use crate::system::background;
 use crate::system::files::{Directories, Lock, read_line};
 use crate::system::hooks::{self, Notice};
@@ -73,9 +73,10 @@ pub(super) fn reload(arguments: &Arguments) -> Result<ExitCode> {
     // Before the kernel changes: by its old configuration it would change it back.
     let watched = watch(arguments, &directories);
     let turn = take_turn(&directories)?;
-    let config = settings::load_to_replace(&directories)?.config;
+    let mut config = settings::load_to_replace(&directories)?.config;
     directories.mark_running(config.globals.mask).context("cannot write to the run directory")?;
-    let outcome = reconcile_in_turn(&turn, &directories, &config, Goal::Run { take_over: false })?;
+    let goal = Goal::Run { take_over: false };
+    let outcome = reconcile_and_forget_rules(&turn, &directories, &mut config, goal)?;
     write_states(&directories, &config, &outcome)?;
     let code = tell_failures(&outcome);
     // The kernel is right without it; but nobody watches.
@@ -84,9 +85,9 @@ pub(super) fn reload(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The configuration is read in turn too: who waited goes by the newest.
 fn set_up(turn: &Lock, directories: &Directories) -> Result<ExitCode> {
-    let config = load(directories)?;
+    let mut config = load(directories)?;
     directories.mark_running(config.globals.mask).context("cannot write to the run directory")?;
-    let outcome = reconcile_in_turn(turn, directories, &config, Goal::Run { take_over: true })?;
+    let outcome = reconcile_and_forget_rules(turn, directories, &mut config, Goal::Run { take_over: true })?;
     write_states(directories, &config, &outcome)?;
     tell_who_is_down(directories, &config, &outcome);
     Ok(tell_failures(&outcome))

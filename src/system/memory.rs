@@ -60,13 +60,24 @@ fn size_index(layout: Layout) -> Option<usize> {
 
 impl Stock {
     fn take(&mut self, index: usize) -> *mut u8 {
-        let Some(free) = self.free.get_mut(index) else { return null_mut() };
-        if let Some(block) = *free {
-            // SAFETY: only `put_back` adds to the list, blocks that are nobody's and hold a FreeBlock.
-            *free = unsafe { block.as_ref() }.next;
-            return block.as_ptr().cast();
+        let size = (index + 1) * STEP;
+        // What reading the configuration leaves behind is of other sizes than what planning needs.
+        for larger in index..SIZES {
+            let Some(block) = self.take_free(larger) else { continue };
+            if let Some(rest) = (larger - index).checked_sub(1) {
+                self.put_back(rest, block.wrapping_add(size));
+            }
+            return block;
         }
-        self.cut((index + 1) * STEP)
+        self.cut(size)
+    }
+
+    fn take_free(&mut self, index: usize) -> Option<*mut u8> {
+        let free = self.free.get_mut(index)?;
+        let block = (*free)?;
+        // SAFETY: only `put_back` adds to the list, blocks that are nobody's and hold a FreeBlock.
+        *free = unsafe { block.as_ref() }.next;
+        Some(block.as_ptr().cast())
     }
 
     fn put_back(&mut self, index: usize, block: *mut u8) {

@@ -212,6 +212,8 @@ impl Socket {
     /// the acknowledgement of `last`, the one message that asked for it, or of `first`, which a failed
     /// commit is blamed on.
     pub fn batch(&mut self, bytes: &[u8], first: u32, last: u32) -> Result<Vec<NetlinkError>, NetlinkError> {
+        // What comes back is short, and memory is scarce beside a large batch.
+        self.buffer = Vec::new();
         self.reserve_send_buffer(bytes.len())?;
         self.send(bytes)?;
         let mut refusals: Vec<NetlinkError> = Vec::new();
