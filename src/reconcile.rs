@@ -9,7 +9,6 @@ use crate::config::Config;
 use crate::network::change::{Leftovers, Observed, RoutingChange, RoutingChanges, Wanted, diff};
 use crate::nft;
 use crate::plan::{Health, Plan, TABLE, plan, tiers, uplinks};
-use crate::sorted::SortedMap;
 use crate::system::clock::since_boot;
 use crate::system::files::{Directories, Lock};
 use crate::system::host::{self, Host};
@@ -89,7 +88,7 @@ fn carry_out(
     mut pending: Pending,
 ) -> Result<Outcome> {
     // Planned by now, and large.
-    pending.host.network.fw4_sets = SortedMap::new();
+    pending.host.network.fw4_sets = Default::default();
     let routing = &pending.routing;
     if pending.health.tiers != health.tiers {
         // First: a hold that is forgotten would be none.

@@ -1,5 +1,5 @@
-//! The program's memory. C libraries spend up to half of it on headers and on sizes rounded to powers of two; a plan is
-//! tens of thousands of small blocks. Those lie side by side here; only what is larger is the C library's.
+//! The program's memory. A plan is tens of thousands of small blocks, and the C library of our releases puts a header of
+//! 16 bytes before each and rounds up to powers of two. Here they lie side by side; larger ones are the C library's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -90,7 +90,7 @@ impl Stock {
         *free = Some(block);
     }
 
-    /// From the chunk, or a new one; what is left of the old one is less than a block.
+    /// From the chunk, or a new one: what is left of the old one is lost, less than a block.
     fn cut(&mut self, size: usize) -> *mut u8 {
         if self.chunk_left < size {
             let chunk = map_chunk();
