@@ -26,7 +26,7 @@ impl Held {
         let kept = size.min(self.layout.size());
         // SAFETY: the block is from there, with this layout.
         self.block = unsafe { memory.realloc(self.block, self.layout, size) };
-        self.layout = Layout::from_size_align(size, self.layout.align()).unwrap();
+        self.layout = Layout::from_size_align(size, self.layout.align()).expect("a size");
         self.check(kept);
         // SAFETY: the block is ours and has that size.
         unsafe { self.block.write_bytes(self.mark, size) };

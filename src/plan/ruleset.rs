@@ -3,7 +3,7 @@
 //! The life of a packet is drawn in docs/architecture.md.
 
 use crate::address::Family;
-use crate::config::{Config, Policy};
+use crate::config::{self, Config, Policy};
 use crate::network::{Device, Network};
 use crate::nft::{
     BaseChain, BaseKind, Chain, Field, Hook, Relation, Rule, Set, SetContent, Statement, Table, Value,
@@ -71,16 +71,21 @@ pub(super) fn ruleset(
         for policy in &config.policies {
             table.chains.push(policy_chain(policy, *family, uplinks));
         }
-        let mut matches: Vec<RuleMatch> = Vec::new();
+        let (mut matches, mut matched): (Vec<RuleMatch>, Vec<&config::Rule>) = (Vec::new(), Vec::new());
         for rule in &config.rules {
             let family_of_set = |set: &str| set_families.get(set).copied();
             let Ok(found) = rule_match(rule, *family, network, family_of_set, notes) else { continue };
             matches.push(found);
+            matched.push(rule);
+        }
+        // First, though its chains come last: the memory that this takes for a while serves the others.
+        let compiled = dispatch::compile(&matches, *family);
+        drop(matches);
+        for rule in matched {
             let (sets, chains) = action_chains(config, rule, *family, uplinks);
             table.sets.extend(sets);
             table.chains.extend(chains);
         }
-        let compiled = dispatch::compile(&matches, *family);
         let rules_entry = compiled.last().map(|chain| chain.name.clone());
         table.chains.extend(compiled);
         table.chains.push(first_packet_of(config, *family, uplinks, rules_entry));

@@ -153,9 +153,23 @@ impl Socket {
 
     /// All messages of a dump, asked for again when the kernel says that it changed under way.
     pub fn dump(&mut self, kind: u16, payload: &Payload) -> Result<Vec<Answer>, NetlinkError> {
+        self.dump_as(kind, payload, |message, answers| {
+            let (kind, flags, payload) = (message.kind, message.flags, message.payload.to_vec());
+            answers.push(Answer { kind, flags, payload });
+        })
+    }
+
+    /// Keeps only what is made of each message.
+    pub fn dump_as<T>(
+        &mut self,
+        kind: u16,
+        payload: &Payload,
+        mut each: impl FnMut(&Message<'_>, &mut Vec<T>),
+    ) -> Result<Vec<T>, NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
-            if let Some(answers) = self.dump_once(kind, payload)? {
-                return Ok(answers);
+            let mut found = Vec::new();
+            if self.stream(kind, payload, |message| each(message, &mut found))? {
+                return Ok(found);
             }
         }
         Err(NetlinkError {
@@ -163,15 +177,6 @@ impl Socket {
             sequence: 0,
             detail: Some("the table keeps changing".to_owned()),
         })
-    }
-
-    fn dump_once(&mut self, kind: u16, payload: &Payload) -> Result<Option<Vec<Answer>>, NetlinkError> {
-        let mut answers = Vec::new();
-        let is_whole = self.stream(kind, payload, |message| {
-            let (kind, flags, payload) = (message.kind, message.flags, message.payload.to_vec());
-            answers.push(Answer { kind, flags, payload });
-        })?;
-        Ok(is_whole.then_some(answers))
     }
 
     /// A dump without keeping it. False if the kernel changed it under way or dropped a part.

@@ -228,8 +228,13 @@ impl Questions<'_> {
     fn edges(&mut self, table: &str, set: &str, width: usize) -> Result<Vec<Edge>, NetlinkError> {
         let mut request = request_in(elements::TABLE, table);
         request.put_text(elements::SET, set);
-        let answers = self.ask(message::GET_ELEMENTS, &request)?;
-        Ok(answers.iter().flat_map(|answer| decode::edges(&answer.payload, width)).collect())
+        // Read as they come: there may be a hundred thousand.
+        let generations = &mut self.generations;
+        self.socket.dump_as(message::GET_ELEMENTS, &request, |message, found| {
+            generations.extend(decode::generation(message.payload));
+            generations.dedup();
+            found.extend(decode::edges(message.payload, width));
+        })
     }
 
     fn are_of_one_generation(&self) -> bool {
