@@ -13,7 +13,7 @@ const SIZES: usize = 64;
 /// What is not touched costs nothing.
 const CHUNK: usize = 1 << 18;
 
-/// Blocks that are given back wait for the next of their size.
+/// Blocks that are given back wait for the next of their size, or of a smaller one.
 pub struct SmallBlocks {
     is_taken: AtomicBool,
     stock: UnsafeCell<Stock>,
