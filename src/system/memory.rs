@@ -1,4 +1,4 @@
-//! The program's memory. A plan is tens of thousands of small blocks, and the C library of our releases puts a header of
+//! The program's memory. A large plan is thousands of small blocks, and the C library of our releases puts a header of
 //! 16 bytes before each and rounds up to powers of two. Here they lie side by side; larger ones are the C library's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
