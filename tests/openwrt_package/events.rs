@@ -25,7 +25,7 @@ fn installed(script: &str) -> Option<Root> {
     root.write("/etc/config/mwan3", CONFIG);
     root.write("/etc/mwan3.user", script);
     fs::set_permissions(root.at("/etc/mwan3.user"), fs::Permissions::from_mode(0o644)).expect("allowed");
-    root.install(&Package::build());
+    root.install(&Package::new());
     root.await_that("the tracker runs", || root.is_tracked());
     Some(root)
 }

@@ -70,7 +70,7 @@ fn lines_of(text: &str, piece: &str) -> usize {
 #[test]
 fn it_is_installed_works_and_is_removed_without_a_trace() {
     let Some(root) = Root::new() else { return };
-    let package = Package::build();
+    let package = Package::new();
     let before = (kernel(&root), root.files());
     root.install(&package);
     root.await_that("the tracker runs", || root.is_tracked());
@@ -92,7 +92,7 @@ fn it_is_installed_works_and_is_removed_without_a_trace() {
 #[test]
 fn the_shell_package_is_replaced_and_its_configuration_honoured() {
     let Some(root) = Root::new() else { return };
-    let package = Package::build();
+    let package = Package::new();
     root.write("/etc/config/mwan3", OLD_CONFIG);
     root.write("/etc/mwan3.user", "#!/bin/sh\nexit 0 # mine\n");
     root.router().sh(STATE_OF_THE_SHELL_PACKAGE);
@@ -130,7 +130,7 @@ fn the_shell_package_is_replaced_and_its_configuration_honoured() {
 #[test]
 fn an_upgrade_brings_the_new_program_and_keeps_the_rules() {
     let Some(root) = Root::new() else { return };
-    let package = Package::build();
+    let package = Package::new();
     root.write("/etc/config/mwan3", OLD_CONFIG);
     root.install(&package);
     root.await_that("the tracker runs", || root.is_tracked());
@@ -141,7 +141,7 @@ fn an_upgrade_brings_the_new_program_and_keeps_the_rules() {
     let longer = [fs::read(&program).expect("readable"), vec![0]].concat();
     fs::remove_file(&program).expect("removed");
     fs::write(&program, longer).expect("written");
-    root.sh("chmod 755 /usr/sbin/mwan3; . /lib/functions.sh; PKG_UPGRADE=1 default_postinst mwan3");
+    root.sh("chmod 755 /usr/sbin/mwan3; PKG_UPGRADE=1 /usr/lib/opkg/info/mwan3.postinst configure");
     root.await_that("another tracker runs", || root.is_tracked() && root.tracker_pid() != first);
     assert_eq!(root.router().sh("ip rule"), rules);
     // A start without any change leaves it alone.
@@ -153,7 +153,7 @@ fn an_upgrade_brings_the_new_program_and_keeps_the_rules() {
 #[test]
 fn at_boot_it_is_there_before_the_network() {
     let Some(root) = Root::new() else { return };
-    let package = Package::build();
+    let package = Package::new();
     root.write("/etc/config/mwan3", OLD_CONFIG);
     root.unpack(&package);
     root.sh("/etc/init.d/mwan3 enable");
@@ -176,7 +176,7 @@ fn at_boot_it_is_there_before_the_network() {
 #[test]
 fn a_stop_by_hand_holds_and_a_start_by_hand_brings_the_tracker() {
     let Some(root) = Root::new() else { return };
-    let package = Package::build();
+    let package = Package::new();
     root.write("/etc/config/mwan3", OLD_CONFIG);
     let before = kernel(&root);
     root.install(&package);

@@ -31,7 +31,7 @@ fn said(root: &Root, script: &str) -> String {
 fn scripts_that_source_the_library_learn_masks_numbers_and_states() {
     let Some(root) = Root::new() else { return };
     root.write("/etc/config/mwan3", CONFIG);
-    root.unpack(&Package::build());
+    root.unpack(&Package::new());
     let masks = "echo $MMX_MASK $MWAN3_INTERFACE_MAX $MMX_DEFAULT $MMX_BLACKHOLE $MMX_UNREACHABLE";
     assert_eq!(said(&root, masks), "0x00AA 12 0xaa 0xa2 0xa8\n");
     let marks = "for id in 1 2 3 4 5; do mwan3_id2mask $id; done; id=5; mwan3_id2mask id MMX_MASK";

@@ -1,15 +1,15 @@
-//! What the Makefile says.
+//! What the Makefile says, and that it installs what is in `files/`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::package::{Package, listing, run};
+use super::package::{Package, SOURCE, listing, run};
 
 #[test]
 fn every_file_is_installed_to_its_path_with_its_mode() {
-    let package = Package::build();
-    let mut expected = openwrt_files(&package);
+    let package = Package::new();
+    let mut expected = openwrt_files();
     for (path, mode) in &mut expected {
         let is_run =
             ["/etc/init.d/", "/etc/mwan3.user", "/usr/libexec/"].iter().any(|place| path.starts_with(place));
@@ -18,23 +18,23 @@ fn every_file_is_installed_to_its_path_with_its_mode() {
     expected.push(("/usr/sbin/mwan3".to_owned(), 0o755));
     expected.sort();
     assert_eq!(listing(&package.content()), expected);
-    for (path, _) in openwrt_files(&package) {
-        let [source, target] = [package.checkout().join("files"), package.content()]
+    for (path, _) in openwrt_files() {
+        let [source, target] = [Path::new(SOURCE).join("files"), package.content()]
             .map(|top| fs::read(top.join(&path[1..])).expect("readable"));
         assert!(source == target, "{path} is another file");
     }
 }
 
 /// What is in files/linux is for other systems.
-fn openwrt_files(package: &Package) -> Vec<(String, u32)> {
-    let mut files = listing(&package.checkout().join("files"));
+fn openwrt_files() -> Vec<(String, u32)> {
+    let mut files = listing(&Path::new(SOURCE).join("files"));
     files.retain(|(path, _)| !path.starts_with("/linux/"));
     files
 }
 
 #[test]
 fn the_package_takes_the_shell_packages_place_at_cargos_version() {
-    let package = Package::build();
+    let package = Package::from_makefile();
     assert_eq!(package.field("name"), "mwan3");
     assert_eq!(package.field("version"), concat!(env!("CARGO_PKG_VERSION"), "-r1"));
     assert_eq!(package.field("license"), "GPL-2.0-or-later");
@@ -48,7 +48,7 @@ fn the_package_takes_the_shell_packages_place_at_cargos_version() {
 
 #[test]
 fn conffiles_are_there_and_survive_a_sysupgrade() {
-    let package = Package::build();
+    let package = Package::new();
     let kept = fs::read_to_string(package.content().join("lib/upgrade/keep.d/mwan3")).expect("readable");
     let conffiles = package.conffiles();
     assert_eq!(conffiles, kept.lines().collect::<Vec<_>>());
@@ -60,8 +60,8 @@ fn conffiles_are_there_and_survive_a_sysupgrade() {
 
 #[test]
 fn what_is_built_from_holds_all_that_cargo_wants_to_see() {
-    let package = Package::build();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = Package::from_makefile();
+    let source = Path::new(SOURCE);
     for part in ["Cargo.toml", "Cargo.lock", "LICENSE", "src", "lab", "xtask"] {
         run(Command::new("cp").arg("-R").arg(source.join(part)).arg(package.checkout()));
     }
@@ -83,7 +83,7 @@ fn what_is_built_from_holds_all_that_cargo_wants_to_see() {
 
 #[test]
 fn scripts_are_understood_by_both_shells() {
-    let package = Package::build();
+    let package = Package::new();
     let mut count = 0;
     for (path, _) in listing(&package.content()) {
         if path.starts_with("/usr/sbin/")

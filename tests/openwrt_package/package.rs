@@ -1,4 +1,5 @@
-//! The package as its Makefile makes it, with stand-ins for the build tree.
+//! The package, ready to be installed: as its Makefile makes it, with stand-ins for the build tree, or the .ipk that
+//! `MWAN3_IPK` names.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/openwrt");
-const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+pub const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A folder of this test's own, removed with it.
 pub struct Scratch(PathBuf);
@@ -43,22 +44,32 @@ pub struct Package {
 }
 
 impl Package {
+    /// What a router would get.
+    pub fn new() -> Package {
+        match std::env::var_os("MWAN3_IPK") {
+            Some(file) => Package::from_ipk(Path::new(&file)),
+            None => Package::from_makefile(),
+        }
+    }
+
+    fn from_ipk(file: &Path) -> Package {
+        let package = Package { scratch: Scratch::new() };
+        let parts = package.scratch.folder("parts");
+        unpack(file, &parts);
+        unpack(&parts.join("data.tar.gz"), &package.content());
+        unpack(&parts.join("control.tar.gz"), &package.control());
+        package
+    }
+
     /// Installed by the Makefile's own rule, from a checkout with its own folder.
-    pub fn build() -> Package {
+    pub fn from_makefile() -> Package {
         let package = Package { scratch: Scratch::new() };
         let bin = package.scratch.folder("built/bin");
         fs::copy(env!("CARGO_BIN_EXE_mwan3"), bin.join("mwan3")).expect("copied");
         let checkout = package.scratch.folder("checkout");
         run(Command::new("cp").arg("-R").args(["Makefile", "files"]).arg(&checkout).current_dir(SOURCE));
-        // Comes with the ubus object.
-        let plugin = checkout.join("files/usr/libexec/rpcd/mwan3");
-        if !plugin.exists() {
-            fs::create_dir_all(plugin.parent().expect("a folder")).expect("made");
-            fs::write(&plugin, "#!/bin/sh\n").expect("written");
-            fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).expect("allowed");
-        }
         package.make("install", &package.content());
-        package.make("show", &package.scratch.folder("fields"));
+        package.make("show", &package.control());
         package
     }
 
@@ -82,14 +93,23 @@ impl Package {
         self.scratch.folder("content")
     }
 
+    /// What else the package manager gets: a file for each script, and for each field.
+    pub fn control(&self) -> PathBuf {
+        self.scratch.folder("control")
+    }
+
     pub fn field(&self, name: &str) -> String {
-        let text = fs::read_to_string(self.scratch.folder("fields").join(name)).expect("a field");
+        let text = fs::read_to_string(self.control().join(name)).expect("a field");
         text.trim().to_owned()
     }
 
     pub fn conffiles(&self) -> Vec<String> {
         self.field("conffiles").lines().map(str::to_owned).collect()
     }
+}
+
+fn unpack(archive: &Path, folder: &Path) {
+    run(Command::new("tar").arg("-xpzf").arg(archive).arg("-C").arg(folder));
 }
 
 /// Path below the folder and permissions of every file, sorted.

@@ -2,7 +2,7 @@
 //! the router, in the network of a laboratory.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,9 @@ use lab::{Lab, Output, Router, wait_until};
 use super::package::{FIXTURES, Package, Scratch, listing, run};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Where opkg keeps what it knows of the package.
+const INFO: &str = "/usr/lib/opkg/info/mwan3";
+const SCRIPTS: [&str; 5] = ["postinst", "postinst-pkg", "prerm", "prerm-pkg", "postrm"];
 const PROGRAMS: [&str; 3] = ["busybox", "dash", "flock"];
 
 pub struct Root {
@@ -117,27 +120,30 @@ impl Root {
             let _ = fs::remove_file(&target);
             fs::copy(package.content().join(&path[1..]), &target).expect("copied");
         }
-        self.write("/usr/lib/opkg/info/mwan3.list", &list);
-        self.write("/usr/lib/opkg/info/mwan3.postinst-pkg", &package.field("postinst-pkg"));
+        self.write(&format!("{INFO}.list"), &list);
+        for script in SCRIPTS.iter().filter(|script| package.control().join(script).exists()) {
+            let target = format!("{INFO}.{script}");
+            self.write(&target, &fs::read_to_string(package.control().join(script)).expect("a script"));
+            fs::set_permissions(self.at(&target), fs::Permissions::from_mode(0o755)).expect("allowed");
+        }
     }
 
     /// Unpacks it and runs what has to be run.
     #[track_caller]
     pub fn install(&self, package: &Package) {
         self.unpack(package);
-        self.sh(". /lib/functions.sh; default_postinst mwan3");
+        self.sh(&format!("{INFO}.postinst configure"));
     }
 
     #[track_caller]
     pub fn remove(&self, package: &Package) {
-        self.sh(". /lib/functions.sh; default_prerm mwan3");
+        self.sh(&format!("{INFO}.prerm remove"));
         for (path, _) in listing(&package.content()) {
             if !package.conffiles().contains(&path) {
                 let _ = fs::remove_file(self.at(&path));
             }
         }
-        self.write("/tmp/postrm", &package.field("postrm"));
-        self.sh("sh /tmp/postrm; rm /tmp/postrm /usr/lib/opkg/info/mwan3.*");
+        self.sh(&format!("{INFO}.postrm remove; rm {INFO}.*"));
     }
 
     /// The tracker answers.

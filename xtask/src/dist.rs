@@ -18,9 +18,9 @@ pub mod target;
 pub mod toolchain;
 pub mod tree;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -49,7 +49,11 @@ pub fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
             _ => return Err("usage: cargo xtask dist [--target T]… [--out DIR]".to_owned()),
         }
     }
-    let targets = if targets.is_empty() { target::usual() } else { targets };
+    make(&if targets.is_empty() { target::usual() } else { targets }, &folder)
+}
+
+/// Everything for these targets, below the folder; prints the table of sizes.
+pub fn make(targets: &[&'static Target], folder: &Path) -> Result<(), String> {
     // What is wrong there should not be found after minutes of compiling.
     recipe(&workspace().join("Makefile"))?;
     let toolchain = Toolchain::provide()?;
@@ -64,9 +68,18 @@ pub fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
         let _ = writeln!(table, "{}", table_line(&binary));
         outputs.add(&binary)?;
     }
-    outputs.write(&folder)?;
-    println!("{table}\n{} files in {}", outputs.files.len(), folder.display());
+    outputs.write(folder)?;
+    println!("{table}\n{} files in {}", outputs.files().count(), folder.display());
     Ok(())
+}
+
+/// Where `make` puts the package for the first of the target's architectures.
+pub fn ipk_path(target: &Target, folder: &Path) -> Result<PathBuf, String> {
+    let architecture = target.openwrt.first().ok_or("OpenWrt has no such machine")?;
+    let recipe = recipe(&workspace().join("Makefile"))?;
+    let tree = Tree::default();
+    let package = Package { recipe, architecture: (*architecture).to_owned(), tree, time_s: 0 };
+    Ok(folder.join(architecture).join(package.ipk_name()))
 }
 
 /// What packages are made of, for others that pack it: when, and the files of the router.
@@ -91,10 +104,10 @@ pub fn router_files() -> Result<Tree, String> {
     Ok(tree)
 }
 
-/// By the path below the output folder.
+/// What comes into the output folder.
 #[derive(Default)]
 struct Outputs {
-    files: BTreeMap<String, Vec<u8>>,
+    tree: Tree,
 }
 
 impl Outputs {
@@ -106,7 +119,8 @@ impl Outputs {
         for path in &recipe.conffiles {
             tree.get(path).ok_or_else(|| format!("the Makefile keeps {path}, which is not in files/"))?;
         }
-        self.files.insert(format!("bin/mwan3-{}", binary.target.triple), binary.bytes.clone());
+        let program = Entry::program(binary.bytes.clone());
+        self.tree.add(&format!("bin/mwan3-{}", binary.target.triple), program);
         for architecture in binary.target.openwrt {
             let architecture = (*architecture).to_owned();
             let package = Package { recipe: recipe.clone(), architecture, tree: tree.clone(), time_s };
@@ -123,38 +137,49 @@ impl Outputs {
         let mut packed = Vec::new();
         for package in &packages {
             packed.push(ipk::pack(package)?);
-            self.files.insert(format!("{folder}/{}", package.apk_name()), apk::pack(package)?);
+            self.add_file(&format!("{folder}/{}", package.apk_name()), apk::pack(package)?);
         }
         let listed: Vec<(&Package, &[u8])> =
             packages.iter().zip(&packed).map(|(package, bytes)| (package, bytes.as_slice())).collect();
         let index = feed::index(&listed);
-        self.files.insert(format!("{folder}/Packages.gz"), gzip::pack(index.as_bytes())?);
-        self.files.insert(format!("{folder}/Packages"), index.into_bytes());
+        self.add_file(&format!("{folder}/Packages.gz"), gzip::pack(index.as_bytes())?);
+        self.add_file(&format!("{folder}/Packages"), index.into_bytes());
         for (package, bytes) in packages.iter().zip(packed) {
-            self.files.insert(format!("{folder}/{}", package.ipk_name()), bytes);
+            self.add_file(&format!("{folder}/{}", package.ipk_name()), bytes);
         }
         Ok(())
     }
 
+    fn add_file(&mut self, path: &str, content: Vec<u8>) {
+        self.tree.add(path, Entry::file(content));
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
+        self.tree.entries().filter_map(|(path, entry)| match entry {
+            Entry::File { content, .. } => Some((path, entry.mode(), content.as_slice())),
+            Entry::Folder | Entry::Link { .. } => None,
+        })
+    }
+
     /// Whatever else is there stays.
     fn write(&mut self, folder: &Path) -> Result<(), String> {
-        let sums: String = self
-            .files
-            .iter()
-            .map(|(path, bytes)| format!("{}  {path}\n", checksum::sha256_hex(bytes)))
-            .collect();
-        self.files.insert("SHA256SUMS".to_owned(), sums.into_bytes());
-        for (path, bytes) in &self.files {
+        let line = |(path, _, content)| format!("{}  {path}\n", checksum::sha256_hex(content));
+        let sums: String = self.files().map(line).collect();
+        self.add_file("SHA256SUMS", sums.into_bytes());
+        for (path, mode, content) in self.files() {
             let path = folder.join(path);
             let parent = path.parent().unwrap_or(folder);
-            let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, bytes));
+            let written = fs::create_dir_all(parent)
+                .and_then(|()| fs::write(&path, content))
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)));
             written.map_err(|error| format!("{}: {error}", path.display()))?;
         }
         Ok(())
     }
 }
 
-fn web_pages(time_s: u64) -> Result<Option<Package>, String> {
+/// The package of the pages for LuCI.
+pub fn web_pages(time_s: u64) -> Result<Option<Package>, String> {
     let source = workspace().join("luci-app");
     if !source.join("Makefile").is_file() {
         return Ok(None);

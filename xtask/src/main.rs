@@ -1,9 +1,11 @@
-//! Developer commands: `cargo xtask test | web-test | demo | bench | fuzz | deb | dist | qemu-test | boot-test`.
+//! Developer commands: `cargo xtask test | web-test | demo | bench | fuzz | deb | dist | package-test | qemu-test |
+//! boot-test`.
 
 mod bench;
 mod deb;
 mod demo;
 mod fuzz;
+mod package_test;
 mod process;
 mod test;
 mod web;
@@ -23,6 +25,7 @@ deb [--program FILE] [--arch NAME] [--version VERSION] [--out FOLDER]
                 the Debian package; without a program it builds one
 fuzz [--seconds N] [TARGET…]  feeds the readers of everything from outside with hostile input
 dist [--target T]… [--out DIR]  binaries and packages for routers, a feed for each architecture
+package-test    installs, upgrades and removes the package that dist makes for this machine's processor
 qemu-test [TARGET…] [--all]  the core's tests on another processor, big-endian MIPS if none is named
 boot-test [MACHINE…]  boots emulated routers with our package: mipsel, s390x; on demand mips, arm
 ";
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::run(&arguments.collect::<Vec<_>>()),
         Some("bench") => bench::run(&arguments.collect::<Vec<_>>()),
         Some("boot-test") => boot_test::run(arguments),
+        Some("package-test") => package_test::run_tests(),
         Some("qemu-test") => qemu_test::run_from(arguments),
         Some("dist") => dist::run(arguments),
         Some("deb") => deb::from_arguments(arguments),

@@ -10,7 +10,7 @@ use scratch::{Scratch, output};
 use xtask::dist::package::Package;
 use xtask::dist::recipe::Recipe;
 use xtask::dist::tree::{Entry, Tree};
-use xtask::dist::{apk, checksum, feed, ipk, target};
+use xtask::dist::{self, apk, checksum, feed, ipk, target};
 
 const MAKEFILE: &str = include_str!("fixtures/Makefile");
 const FILES: [(&str, &str); 3] = [
@@ -103,6 +103,36 @@ fn the_same_files_give_the_same_packages_in_whatever_order_they_came() {
     later.time_s += 1;
     assert!(ipk::pack(&later) != ipk::pack(&package()), "the time is in the ipk");
     assert!(apk::pack(&later) != apk::pack(&package()), "the time is in the apk");
+}
+
+#[test]
+fn the_web_pages_are_a_package_for_every_machine() {
+    let package = dist::web_pages(1_700_000_000).expect("can be read").expect("is there");
+    assert_eq!(package.ipk_name(), concat!("luci-app-mwan3_", env!("CARGO_PKG_VERSION"), "-r1_all.ipk"));
+    assert_eq!(package.recipe.depends, ["luci-base", "mwan3"]);
+    let files = package.tree.entries().filter(|(_, entry)| **entry != Entry::Folder);
+    for (path, entry) in files {
+        let places = [
+            "www/luci-static/resources/",
+            "usr/share/luci/menu.d/",
+            "usr/share/rpcd/acl.d/",
+            "etc/uci-defaults/",
+        ];
+        assert!(places.iter().any(|place| path.starts_with(place)), "{path}");
+        assert_eq!(entry.mode(), 0o644, "{path}");
+    }
+    for path in [
+        "www/luci-static/resources/view/mwan3/status/overview.js",
+        "usr/share/luci/menu.d/luci-app-mwan3.json",
+        "usr/share/rpcd/acl.d/luci-app-mwan3.json",
+        "etc/uci-defaults/40_luci-app-mwan3",
+    ] {
+        assert!(package.tree.get(path).is_some(), "{path}");
+    }
+    let script = package.recipe.after_install.expect("a script");
+    for piece in ["/tmp/luci-indexcache.*", "/tmp/luci-modulecache/", "/etc/init.d/rpcd reload"] {
+        assert!(script.contains(piece), "{piece}");
+    }
 }
 
 /// Blocks of an unpacked apk: their kind and payload.

@@ -34,7 +34,10 @@ impl Recipe {
             false => fields.variable("DEPENDS"),
         };
         let title = if of_luci { makefile.required("LUCI_TITLE")? } else { fields.required("TITLE")? };
-        let description = makefile.define(&format!("{package}/description"));
+        let description = match of_luci {
+            true => makefile.variable("LUCI_DESCRIPTION"),
+            false => makefile.define(&format!("{package}/description")),
+        };
         let script = |name: &str| makefile.define(&format!("{package}/{name}")).map(run_by_shell);
         Ok(Recipe {
             version: format!("{}-r{}", makefile.required("PKG_VERSION")?, makefile.required("PKG_RELEASE")?),
