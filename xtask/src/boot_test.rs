@@ -28,10 +28,19 @@ const CONFIG: &str = include_str!("boot_test/mwan3");
 const ALL_PROVED: &str = "PROVED all";
 /// For a busy machine of two cores; a run takes seconds.
 const LONGEST: Duration = Duration::from_secs(240);
-/// What is needed of the kernel besides what it has built in: as the package's dependencies, and the uplinks.
+/// What is needed of the kernel besides what it has built in: as the package's dependencies, what OpenWrt's firewall
+/// brings (the router's own packets get the address of their uplink by nat), and the uplinks.
 /// The first is what the checksum in the second calls for by another name.
-const MODULES: &[&str] =
-    &["crc32c_generic", "nf_tables", "nft_ct", "nft_numgen", "nf_conntrack_netlink", "veth"];
+const MODULES: &[&str] = &[
+    "crc32c_generic",
+    "nf_tables",
+    "nft_ct",
+    "nft_numgen",
+    "nft_chain_nat",
+    "nft_nat",
+    "nf_conntrack_netlink",
+    "veth",
+];
 
 /// A kernel, and the programs of a router that are not ours.
 struct System {
