@@ -224,16 +224,21 @@ pub fn without(table: &Table, is_missing: fn(&Statement) -> bool) -> Table {
     table
 }
 
+impl Chain {
+    pub fn is_nat(&self) -> bool {
+        self.base.as_ref().is_some_and(|base| base.kind == BaseKind::Nat)
+    }
+}
+
 /// The changes for a kernel that cannot translate addresses.
 pub fn without_nat<'a>(changes: &[Change<'a>]) -> Vec<Change<'a>> {
-    let is_nat = |chain: &&Chain| chain.base.as_ref().is_some_and(|base| base.kind == BaseKind::Nat);
     let chains: Vec<&Chain> = changes
         .iter()
         .filter_map(|change| match change {
             Change::AddChain(chain) => Some(*chain),
             _ => None,
         })
-        .filter(is_nat)
+        .filter(|chain| chain.is_nat())
         .collect();
     let is_about_nat = |change: &&Change| match change {
         Change::AddChain(chain) => chains.contains(chain),

@@ -1,8 +1,6 @@
 //! The only way the kernel is ever changed: see what is, plan what should be, make the difference. Start,
 //! reload, failover, repair and stop are all this; done twice, the second time writes nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anyhow::{Context, Result};
 
 use crate::config::Config;
@@ -100,6 +98,9 @@ fn carry_out(
     failures.extend(change_routing(&routing.before));
     let loaded = load(&pending.observed, pending.plan.ruleset.as_ref(), &table_changes);
     failures.extend(loaded.complaint);
+    if loaded.lacks_nat {
+        directories.note_lack_of_nat().context("cannot write to the run directory")?;
+    }
     // While an old table still marks packets, what its marks lead to must stay as well.
     if loaded.is_in_force || goal == Goal::Stop {
         failures.extend(change_routing(&routing.after));
@@ -157,10 +158,14 @@ pub fn pending(directories: &Directories, config: &Config, health: &Health, goal
         let uplinks = uplinks(config, &host.network, &health);
         health.tiers = tiers(config, &uplinks, &health.tiers, since_boot());
     }
-    let plan = match goal {
+    let mut plan = match goal {
         Goal::Run { .. } => plan(config, &host.network, &health),
         Goal::Stop => Plan::default(),
     };
+    if let Some(table) = plan.ruleset.as_mut().filter(|_| directories.lacks_nat()) {
+        // Every look meets the same kernel.
+        table.chains.retain(|chain| !chain.is_nat());
+    }
     let leftovers = match goal {
         Goal::Run { take_over: true } => Leftovers::TakeOver(config.globals.mask),
         _ => Leftovers::Keep,
@@ -189,6 +194,8 @@ fn change_routing(changes: &[RoutingChange]) -> Vec<String> {
 struct Loaded {
     /// The kernel's table is now the wanted one, with or without logging.
     is_in_force: bool,
+    /// The kernel cannot translate addresses.
+    lacks_nat: bool,
     complaint: Option<String>,
 }
 
@@ -215,21 +222,20 @@ fn is_log(statement: &nft::Statement) -> bool {
 /// One transaction. A kernel that lacks a luxury gets the rules without it; one that refuses the
 /// difference for a reason we did not foresee gets the whole table anew.
 fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
-    let in_force = |complaint| Loaded { is_in_force: true, complaint };
-    let refused =
-        |refusal: &nftables::ApplyError| Loaded { is_in_force: false, complaint: Some(refusal.to_string()) };
+    let in_force = |complaint| Loaded { is_in_force: true, lacks_nat: false, complaint };
+    let refused = |refusal: &nftables::ApplyError| Loaded {
+        is_in_force: false,
+        lacks_nat: false,
+        complaint: Some(refusal.to_string()),
+    };
     if changes.is_empty() {
         return in_force(None);
     }
     let Err(refusal) = nftables::apply(TABLE, changes) else { return in_force(None) };
     let without_nat = nft::without_nat(changes);
     if without_nat.len() < changes.len() && nftables::apply(TABLE, &without_nat).is_ok() {
-        // Every look meets the same kernel.
-        static IS_TOLD: AtomicBool = AtomicBool::new(false);
-        if !IS_TOLD.swap(true, Ordering::Relaxed) {
-            log::warn!("the router's own traffic may have a wrong source address: {refusal}");
-        }
-        return in_force(None);
+        log::warn!("the router's own traffic may have a wrong source address: {refusal}");
+        return Loaded { lacks_nat: true, ..in_force(None) };
     }
     let Some(wanted) = wanted else { return refused(&refusal) };
     let attempt = |changes: &[nft::Change]| {

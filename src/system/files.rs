@@ -83,6 +83,15 @@ impl Directories {
         self.state().join("taken_down").join(interface)
     }
 
+    /// As the first attempt to load a table has shown; forgotten at a stop.
+    pub fn lacks_nat(&self) -> bool {
+        self.state().join("no_nat").exists()
+    }
+
+    pub fn note_lack_of_nat(&self) -> io::Result<()> {
+        write_atomically(&self.state().join("no_nat"), "")
+    }
+
     pub fn is_running(&self) -> bool {
         self.state().join("mmx_mask").exists()
     }

@@ -117,6 +117,22 @@ fn the_firewalls_own_translation_stays_in_force() {
 const ELSEWHERE: [&str; 2] = ["1.0.0.1", "2606:4700:4700::1001"];
 
 #[track_caller]
+#[test]
+fn a_kernel_that_cannot_translate_is_asked_once_and_then_left_alone() {
+    let Some(site) = bare_site("") else { return };
+    site.run(&["start", "--no-track"]);
+    let table = || site.lab.router().sh("nft list table inet mwan3");
+    assert!(table().contains("chain own_traffic"));
+    // What the first attempt leaves behind on such a kernel.
+    std::fs::write(site.lab.router().run_dir().join("mwan3/no_nat"), "").unwrap();
+    site.run(&["reload", "--no-track"]);
+    assert!(!table().contains("chain own_traffic"));
+    assert_eq!(site.run(&["plan", "--diff"]), "# nothing to change\n");
+    site.run(&["stop"]);
+    site.run(&["start", "--no-track"]);
+    assert!(table().contains("chain own_traffic"), "the next start tries again");
+}
+
 fn goes_by(site: &Site, device: &str) {
     for destination in ELSEWHERE {
         let report = || site.lab.router().udp_flows(destination, 4000, 5);
