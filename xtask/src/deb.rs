@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const HELP: &str = "cargo xtask deb [--program FILE] [--arch NAME] [--version VERSION] [--out FOLDER]";
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A person may change them: dpkg asks before it takes another version.
 const CONFIGURATION: &str = "/etc/";
 

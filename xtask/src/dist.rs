@@ -32,6 +32,7 @@ use target::Target;
 use toolchain::Toolchain;
 use tree::{Entry, Tree};
 
+use crate::deb;
 use crate::tools::workspace;
 
 /// Of our folder `files/`, what is for other systems.
@@ -121,11 +122,33 @@ impl Outputs {
         }
         let program = Entry::program(binary.bytes.clone());
         self.tree.add(&format!("bin/mwan3-{}", binary.target.triple), program);
+        if let Some(architecture) = binary.target.debian() {
+            self.add_debian_package(binary, architecture)?;
+        }
         for architecture in binary.target.openwrt {
             let architecture = (*architecture).to_owned();
             let package = Package { recipe: recipe.clone(), architecture, tree: tree.clone(), time_s };
             self.add_feed(package)?;
         }
+        Ok(())
+    }
+
+    /// dpkg-deb reads and writes files; they are only passing through.
+    fn add_debian_package(&mut self, binary: &Binary, architecture: &str) -> Result<(), String> {
+        let out = workspace().join("target/deb").join(architecture);
+        let program = out.join("mwan3");
+        let failed = |error: std::io::Error| format!("{}: {error}", program.display());
+        fs::create_dir_all(&out).and_then(|()| fs::write(&program, &binary.bytes)).map_err(failed)?;
+        let request = deb::Request {
+            program: program.clone(),
+            architecture: architecture.to_owned(),
+            version: deb::VERSION.to_owned(),
+            out,
+        };
+        let file = deb::build(&request)?;
+        let content = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.add_file(&format!("debian/{name}"), content);
         Ok(())
     }
 

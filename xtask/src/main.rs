@@ -2,7 +2,6 @@
 //! boot-test`.
 
 mod bench;
-mod deb;
 mod demo;
 mod fuzz;
 mod package_test;
@@ -12,7 +11,7 @@ mod web;
 
 use std::process::ExitCode;
 
-use xtask::{boot_test, dist, qemu_test, tools};
+use xtask::{boot_test, deb, dist, qemu_test, tools};
 
 const HELP: &str = "\
 cargo xtask COMMAND

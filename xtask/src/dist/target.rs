@@ -17,6 +17,18 @@ pub struct Target {
     pub openwrt: &'static [&'static str],
 }
 
+impl Target {
+    /// What Debian calls machines that this program serves; it has no big-endian MIPS.
+    pub fn debian(&self) -> Option<&'static str> {
+        match self.triple.split('-').next()? {
+            "x86_64" => Some("amd64"),
+            "aarch64" => Some("arm64"),
+            "armv7" => Some("armhf"),
+            _ => None,
+        }
+    }
+}
+
 /// In the order in which they are built; `dist` makes those that serve an architecture of OpenWrt.
 pub const TARGETS: &[Target] = &[
     Target {
