@@ -232,6 +232,22 @@ fn a_restart_tells_nobody_that_a_dead_uplink_works() {
     assert_eq!(lines(), ["disconnected", "disconnected"]);
 }
 
+#[test]
+fn a_script_of_an_alert_ends_with_the_tracker() {
+    if !lab::is_available() {
+        return;
+    }
+    let (site, lines, _) = site_with_scripts("echo $$ >> ${0%/*}/../told\nexec sleep 60");
+    site.run(&["start"]);
+    site.await_status("wan", "online");
+    site.lab.isp(1).carrier(false);
+    assert!(wait_until(SOON, || lines().len() == 2), "{:?}", lines());
+    let process = Path::new("/proc").join(&lines()[1]);
+    assert!(process.exists());
+    site.run(&["stop"]);
+    assert!(wait_until(SOON, || !process.exists()), "it goes on without anybody who knows of it");
+}
+
 fn site(alerts: &str) -> Site {
     let site = Site::prepare_with(lab::Lab::builder().uplinks(2).ipv6(false));
     add_alert(&site, alerts);
@@ -281,31 +297,6 @@ fn script(path: &Path, text: &str) {
 
 fn await_count(heard: &Mutex<Vec<String>>, count: usize) {
     assert!(wait_until(SOON, || heard.lock().unwrap().len() >= count), "{:?}", heard.lock().unwrap());
-}
-
-#[test]
-fn a_script_of_an_alert_ends_with_the_tracker() {
-    if !lab::is_available() {
-        return;
-    }
-    let site = site("");
-    let folder = site.lab.router().directory().join("alerts");
-    let noted = site.lab.router().directory().join("pid");
-    fs::create_dir_all(&folder).unwrap();
-    script(&folder.join("slow"), &format!("#!/bin/sh\necho $$ > {}\nexec sleep 60\n", noted.display()));
-    add_alert(
-        &site,
-        &format!("config alert 's'\n option method 'scripts'\n option to '{}'\n", folder.display()),
-    );
-    site.run(&["start"]);
-    site.await_status("wan", "online");
-    site.lab.isp(1).carrier(false);
-    let pid = || fs::read_to_string(&noted).unwrap_or_default().trim().to_owned();
-    assert!(wait_until(SOON, || !pid().is_empty()));
-    let process = Path::new("/proc").join(pid());
-    assert!(process.exists());
-    site.run(&["stop"]);
-    assert!(wait_until(SOON, || !process.exists()), "it goes on without anybody who knows of it");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
