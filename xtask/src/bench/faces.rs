@@ -19,7 +19,7 @@ const ADDRESS: &str = "127.0.0.1:9101";
 /// The tracker gives the same page again within a second.
 const PAGE_KEPT: Duration = Duration::from_millis(1_050);
 pub const SIZES: [Size; 3] = [Size::new(8, 50), Size::new(60, 50), Size::new(60, 1000)];
-const CALLS: [(&str, &str); 13] = [
+const CALLS: [(&str, &str); 14] = [
     ("status", "{}"),
     ("status", r#"{"section":"interfaces"}"#),
     ("status", r#"{"section":"policies"}"#),
@@ -33,6 +33,7 @@ const CALLS: [(&str, &str); 13] = [
     ("rules", r#"{"brief":true}"#),
     ("policies", "{}"),
     ("check", "{}"),
+    ("explain", r#"{"dest":"198.51.100.7","src":"192.168.1.10","proto":"tcp","port":443}"#),
 ];
 
 /// One table: a row for each call, a pair of columns for each size.
