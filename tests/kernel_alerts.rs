@@ -32,10 +32,7 @@ fn an_alert_reaches_a_mail_server_and_a_web_server_once_per_change() {
     );
     let (mails, _mail) = sink(&site, MAIL, Manner::Mail);
     let (posts, _web) = sink(&site, WEB, Manner::Web);
-    site.run(&["start"]);
-    site.await_status("wan", "online");
-    site.lab.isp(1).blackhole();
-    site.await_status("wan", "offline");
+    start_and_lose_wan(&site);
     await_count(&mails, 1);
     await_count(&posts, 1);
     site.lab.isp(1).restore();
@@ -72,10 +69,7 @@ fn a_dead_mail_server_delays_no_switch_and_gets_the_news_when_it_is_back() {
          option interval '0'\n",
     );
     let (silent, hangs) = sink(&site, MAIL, Manner::Silent);
-    site.run(&["start"]);
-    site.await_status("wan", "online");
-    site.lab.isp(1).blackhole();
-    site.await_status("wan", "offline");
+    start_and_lose_wan(&site);
     await_count(&silent, 1);
     // The courier waits for a word; the tracker goes on switching meanwhile.
     let probes = site.stat("probes");
@@ -116,10 +110,7 @@ fn scripts_run_in_the_order_of_their_names_and_know_the_reason() {
         &site,
         &format!("config alert 's'\n option method 'scripts'\n option to '{}'\n", folder.display()),
     );
-    site.run(&["start"]);
-    site.await_status("wan", "online");
-    site.lab.isp(1).blackhole();
-    site.await_status("wan", "offline");
+    start_and_lose_wan(&site);
     site.lab.isp(1).restore();
     site.await_status("wan", "online");
     let lines = || fs::read_to_string(&told).unwrap_or_default();
@@ -203,10 +194,7 @@ fn an_outage_counts_from_its_first_cause() {
         return;
     }
     let (site, lines, _) = site_with_scripts("");
-    site.run(&["start"]);
-    site.await_status("wan", "online");
-    site.lab.isp(1).blackhole();
-    site.await_status("wan", "offline");
+    start_and_lose_wan(&site);
     let begun = std::time::Instant::now();
     assert!(wait_until(SOON, || begun.elapsed() >= Duration::from_secs(3)));
     site.run(&["ifdown", "wan"]);
@@ -222,10 +210,7 @@ fn a_restart_tells_nobody_that_a_dead_uplink_works() {
         return;
     }
     let (site, lines, _) = site_with_scripts("");
-    site.run(&["start"]);
-    site.await_status("wan", "online");
-    site.lab.isp(1).blackhole();
-    site.await_status("wan", "offline");
+    start_and_lose_wan(&site);
     assert!(wait_until(SOON, || lines().len() == 1), "{:?}", lines());
     site.run(&["restart"]);
     assert!(wait_until(SOON, || lines().len() >= 2), "{:?}", lines());
@@ -246,6 +231,15 @@ fn a_script_of_an_alert_ends_with_the_tracker() {
     assert!(process.exists());
     site.run(&["stop"]);
     assert!(wait_until(SOON, || !process.exists()), "it goes on without anybody who knows of it");
+}
+
+/// Until the probes have found it out.
+#[track_caller]
+fn start_and_lose_wan(site: &Site) {
+    site.run(&["start"]);
+    site.await_status("wan", "online");
+    site.lab.isp(1).blackhole();
+    site.await_status("wan", "offline");
 }
 
 fn site(alerts: &str) -> Site {
