@@ -1,11 +1,11 @@
 //! mwan3: a multi-WAN manager. The layers, arrows pointing down only (tests/layers.rs enforces them):
 //!
 //! ```text
-//! main  cli                                   shell: effects, no decisions
-//! system/{netlink, route, nftables, netifd …} the only door to the kernel and the host
-//! ------------------------------------------- below: values in, values out; no files, sockets, clock
-//! plan/{policy, rules, ruleset, routing, diff}  health/{link, score, history, events}  report
-//! config/{options, check}   uci   nft   network   mark   address
+//! main  cli  track  control  scrape  reconcile  shell: effects, no decisions
+//! system/{netlink, route, nftables, netifd …}   the only door to the kernel and the host
+//! --------------------------------------------- below: values in, values out; no files, sockets, clock
+//! report  alert  import  plan/{policy, rules, ruleset, routing}  health/{link, score, history, events}
+//! config/{options, check}   probe_packet   uci   nft   network   mark   address   sorted
 //! ```
 
 // They panic when nobody listens any more.
