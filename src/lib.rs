@@ -5,7 +5,7 @@
 //! system/{netlink, route, nftables, netifd …}   the only door to the kernel and the host
 //! --------------------------------------------- below: values in, values out; no files, sockets, clock
 //! report  alert  import  plan/{policy, rules, ruleset, routing}  health/{link, score, history, events}
-//! config/{options, check}   probe_packet   uci   nft   network   mark   address   sorted
+//! config/{options, check}   probe_packet   uci   nft   network   mark   address   sorted   json
 //! ```
 
 // They panic when nobody listens any more.
@@ -18,6 +18,7 @@ pub mod config;
 pub mod control;
 pub mod health;
 pub mod import;
+pub mod json;
 pub mod mark;
 pub mod network;
 pub mod nft;

@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 
 /// Each top module with what it may use, from the ground up. A module may always use itself.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("json", &[]),
     ("sorted", &[]),
     ("address", &[]),
-    ("alert", &[]),
+    ("alert", &["json"]),
     ("import", &[]),
     ("mark", &[]),
     ("uci", &["sorted"]),
-    ("network", &["address", "mark", "sorted"]),
+    ("network", &["address", "json", "mark", "sorted"]),
     ("nft", &["address", "sorted"]),
-    ("config", &["address", "mark", "network", "sorted", "uci"]),
+    ("config", &["address", "json", "mark", "network", "sorted", "uci"]),
     ("probe_packet", &["address"]),
     ("health", &["address", "config", "sorted"]),
     ("plan", &["address", "config", "mark", "network", "nft", "sorted"]),
-    ("report", &["address", "config", "health", "mark", "network", "nft", "plan", "sorted"]),
+    ("report", &["address", "config", "health", "json", "mark", "network", "nft", "plan", "sorted"]),
     (
         "system",
         &[
@@ -25,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "alert",
             "config",
             "health",
+            "json",
             "mark",
             "network",
             "nft",
@@ -36,7 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("reconcile", &["config", "network", "nft", "plan", "system"]),
-    ("control", &["system"]),
+    ("control", &["json", "system"]),
     ("scrape", &["system"]),
     (
         "track",
@@ -46,6 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "control",
             "health",
+            "json",
             "mark",
             "network",
             "plan",
@@ -65,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "control",
             "health",
             "import",
+            "json",
             "mark",
             "network",
             "nft",
