@@ -26,8 +26,15 @@ const COMPILER: &[&str] = &[
     "--cfg=libc_unstable_musl_v1_2",
 ];
 
-/// Where nothing is said at a panic, nobody needs to know where it was.
-const COMPILER_RELEASE: &[&str] = &["-Cforce-unwind-tables=no", "-Zlocation-detail=none"];
+const COMPILER_RELEASE: &[&str] = &[
+    // Where nothing is said at a panic, nobody needs to know where it was.
+    "-Cforce-unwind-tables=no",
+    "-Zlocation-detail=none",
+    // The same for what the linker compiles, which is the C library: small, and not to be unwound.
+    "-Clink-arg=-Os",
+    "-Clink-arg=-fno-unwind-tables",
+    "-Clink-arg=-fno-asynchronous-unwind-tables",
+];
 
 /// Off by default there, for the sake of functions over 128 KB; the largest of ours has half of that.
 const COMPILER_RELEASE_MIPS: &[&str] = &["-Cllvm-args=-enable-tail-merge"];
