@@ -17,6 +17,13 @@ pub enum Family {
 impl Family {
     pub const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "ipv4",
+            Family::Ipv6 => "ipv6",
+        }
+    }
+
     /// The kernel's AF_INET or AF_INET6.
     pub fn number(self) -> u8 {
         match self {
@@ -54,10 +61,7 @@ impl Family {
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Ipv4 => "ipv4",
-            Family::Ipv6 => "ipv6",
-        })
+        f.write_str(self.name())
     }
 }
 

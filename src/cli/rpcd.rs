@@ -253,7 +253,8 @@ impl Call {
             "warnings": warnings,
             "notes": notes,
             "differs": running.as_ref().map_or(0, show::drift),
-            "problems": worst,
+            // BORDER
+            "problems": worst.iter().filter_map(|one| serde_json::from_str::<Value>(&one.json().to_string()).ok()).collect::<Vec<_>>(),
         }))
     }
 

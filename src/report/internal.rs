@@ -1,10 +1,10 @@
 //! `mwan3 internal`: what the kernel holds, for support. Each section is a title, a line, and its content.
 
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::address::Family;
-use crate::network::{IpRule, Network, Route, TABLE_MAIN, listing};
+use crate::json::{Json, Object};
+use crate::network::{IpRule, Route, TABLE_MAIN, listing};
 use crate::plan;
 
 use super::Snapshot;
@@ -36,15 +36,12 @@ pub fn internal_text(snapshot: &Snapshot, family: Family, version: &str, address
 
 /// By way of its text: to turn these types into JSON values is a second serializer for all of them.
 pub fn internal_json(snapshot: &Snapshot) -> Value {
-    #[derive(Serialize)]
-    struct Held<'a> {
-        network: &'a Network,
-        rules: &'a [IpRule],
-        routes: &'a [Route],
-    }
-    let held = Held { network: &snapshot.network, rules: &snapshot.rules, routes: &snapshot.routes };
-    let text = serde_json::to_string_pretty(&held).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+    let mut held = Object::new();
+    held.put("network", snapshot.network.json());
+    held.put("rules", Json::Array(snapshot.rules.iter().map(IpRule::json).collect()));
+    held.put("routes", Json::Array(snapshot.routes.iter().map(Route::json).collect()));
+    // BORDER
+    serde_json::from_str(&Json::Object(held).to_string()).unwrap_or_default()
 }
 
 fn main_routes(snapshot: &Snapshot, family: Family) -> String {

@@ -164,6 +164,8 @@ impl Tracker {
             "status": watch.link.status().name(),
             "reason": reason.map_or("", |event| &*event.reason),
         });
+        // BORDER
+        let data = crate::json::read(&data.to_string()).unwrap_or_default();
         self.herald.send(&format!("mwan3.{event}"), &data);
     }
 }
