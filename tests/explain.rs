@@ -78,8 +78,8 @@ fn network(count: usize) -> Network {
         "family": "ipv4", "table": 255, "kind": "local", "destination": "192.168.1.1/32", "protocol": 2,
         "hops": [{ "device": "lan0", "weight": 1 }],
     }));
-    serde_json::from_value(json!({ "interfaces": interfaces, "devices": devices, "routes": routes }))
-        .expect("a network")
+    let network = json!({ "interfaces": interfaces, "devices": devices, "routes": routes });
+    Network::read(&network.to_string()).expect("a network")
 }
 
 fn packet(source: Option<&str>, destination: &str) -> Question {
@@ -275,7 +275,7 @@ fn other_peoples_ip_rules_come_first_where_they_stand_first() {
     let one = serde_json::json!({
         "interfaces": {}, "devices": [], "routes": [route("ipv4", "0.0.0.0/0", "vpn0", None, 99)]
     });
-    site.network.routes.extend(serde_json::from_value::<Network>(one).expect("a network").routes);
+    site.network.routes.extend(Network::read(&one.to_string()).expect("a network").routes);
     let device = |source: &str| match site.ask(&packet(Some(source), "1.1.1.1")).ways.remove(0).place {
         Place::Leaves(hop) => hop.devices.concat(),
         other => panic!("{other:?}"),

@@ -49,7 +49,7 @@ fn network() -> Network {
         route("eth1", "10.102.0.1"),
         route("eth2", "10.103.0.1"),
     );
-    serde_json::from_str(&text).expect("a network")
+    Network::read(&text).expect("a network")
 }
 
 /// The router once it holds the plan, at an uptime of 10,000 s.

@@ -115,7 +115,9 @@ impl Reader {
             device: self.text(from, "device"),
             gateway: self.address(from, "gateway"),
             onlink: self.flag(from, "onlink"),
-            weight: self.find(from, "weight").map_or(0, |value| self.as_number(value, u16::MAX.into()) as u16),
+            weight: self
+                .find(from, "weight")
+                .map_or(0, |value| self.as_number(value, u16::MAX.into()) as u16),
             other: self.attributes(from),
         }
     }
