@@ -1,9 +1,7 @@
 //! `mwan3 internal`: what the kernel holds, for support. Each section is a title, a line, and its content.
 
-use serde::Serialize;
-use serde_json::Value;
-
 use crate::address::Family;
+use crate::json::{self, Json};
 use crate::network::{IpRule, Network, Route, TABLE_MAIN, listing};
 use crate::plan;
 
@@ -34,17 +32,18 @@ pub fn internal_text(snapshot: &Snapshot, family: Family, version: &str, address
     text
 }
 
-/// By way of its text: to turn these types into JSON values is a second serializer for all of them.
-pub fn internal_json(snapshot: &Snapshot) -> Value {
-    #[derive(Serialize)]
+pub fn internal_json(snapshot: &Snapshot) -> Json {
+    // BORDER
+    #[derive(serde::Serialize)]
     struct Held<'a> {
         network: &'a Network,
-        rules: &'a [IpRule],
         routes: &'a [Route],
+        rules: &'a [IpRule],
     }
     let held = Held { network: &snapshot.network, rules: &snapshot.rules, routes: &snapshot.routes };
-    let text = serde_json::to_string_pretty(&held).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+    let mut held = json::read(&serde_json::to_string(&held).unwrap_or_default()).unwrap_or_default();
+    held.sort_all();
+    held
 }
 
 fn main_routes(snapshot: &Snapshot, family: Family) -> String {
