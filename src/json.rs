@@ -124,6 +124,11 @@ impl Object {
         }
     }
 
+    /// Of what is read: several may have one name.
+    pub fn add(&mut self, name: String, value: Json) {
+        self.members.push((name, value));
+    }
+
     #[inline(never)]
     pub fn text(&mut self, name: &str, value: &str) {
         self.put(name, Json::Text(value.to_owned()));
@@ -139,7 +144,7 @@ impl Object {
         self.put(name, Json::Bool(value));
     }
 
-    /// What was read may have several of one name: the last counts.
+    /// Of several of one name the last.
     #[inline(never)]
     pub fn get(&self, name: &str) -> Option<&Json> {
         for (one, value) in self.members.iter().rev() {

@@ -238,9 +238,7 @@ impl Call {
         for severity in [Severity::Error, Severity::Warning, Severity::Note] {
             for problem in problems.iter().filter(|problem| problem.severity == severity) {
                 if worst.len() < PROBLEMS {
-                    // BORDER
-                    let text = serde_json::to_string(problem).unwrap_or_default();
-                    let mut problem = json::read(&text).unwrap_or_default();
+                    let mut problem = problem.json();
                     problem.sort_all();
                     worst.push(problem);
                 }

@@ -76,7 +76,7 @@ impl Reader<'_> {
             let name = self.string()?;
             self.skip_space();
             self.demand(b':')?;
-            object.members.push((name, self.value(depth_left)?));
+            object.add(name, self.value(depth_left)?);
             self.skip_space();
             if self.take(b'}') {
                 return Some(Json::Object(object));

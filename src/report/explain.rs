@@ -71,7 +71,7 @@ pub fn explain_json(config: &Config, question: &Question, answer: &Explanation<'
 }
 
 fn put_question(question: &Question, answer: &Explanation<'_>, object: &mut Object) {
-    object.text("family", &question.family().to_string());
+    object.text("family", question.family().name());
     if let Some(source) = answer.source {
         object.text("src", &source.to_string());
     }

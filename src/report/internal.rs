@@ -1,8 +1,8 @@
 //! `mwan3 internal`: what the kernel holds, for support. Each section is a title, a line, and its content.
 
 use crate::address::Family;
-use crate::json::{self, Json};
-use crate::network::{IpRule, Network, Route, TABLE_MAIN, listing};
+use crate::json::{Json, Object};
+use crate::network::{Route, TABLE_MAIN, listing};
 use crate::plan;
 
 use super::Snapshot;
@@ -33,15 +33,18 @@ pub fn internal_text(snapshot: &Snapshot, family: Family, version: &str, address
 }
 
 pub fn internal_json(snapshot: &Snapshot) -> Json {
-    // BORDER
-    #[derive(serde::Serialize)]
-    struct Held<'a> {
-        network: &'a Network,
-        routes: &'a [Route],
-        rules: &'a [IpRule],
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
+    for route in &snapshot.routes {
+        routes.push(route.json());
     }
-    let held = Held { network: &snapshot.network, rules: &snapshot.rules, routes: &snapshot.routes };
-    let mut held = json::read(&serde_json::to_string(&held).unwrap_or_default()).unwrap_or_default();
+    for rule in &snapshot.rules {
+        rules.push(rule.json());
+    }
+    let mut object = Object::new();
+    object.put("network", snapshot.network.json());
+    object.put("routes", Json::Array(routes));
+    object.put("rules", Json::Array(rules));
+    let mut held = Json::Object(object);
     held.sort_all();
     held
 }

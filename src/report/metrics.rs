@@ -159,8 +159,7 @@ impl Page {
             for rule in &snapshot.config.rules {
                 for family in Family::BOTH {
                     if let Some(counted) = counter(snapshot, rule, family) {
-                        let family = family.to_string();
-                        self.count(&[("rule", &*rule.name), ("family", &family)], pick(counted));
+                        self.count(&[("rule", &*rule.name), ("family", family.name())], pick(counted));
                     }
                 }
             }

@@ -79,7 +79,7 @@ impl Hold<'_> {
 
     fn json(&self) -> Json {
         let mut object = Object::new();
-        object.text("family", &self.family.to_string());
+        object.text("family", self.family.name());
         object.number("left", self.left.into());
         object.text("policy", self.policy);
         object.number("remaining", self.remaining_s);
@@ -113,7 +113,7 @@ pub fn members_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
                 continue;
             }
             let mut object = Object::new();
-            object.text("family", &family.to_string());
+            object.text("family", family.name());
             object.text("last_resort", last_resort_name(policy.last_resort));
             // Not all that work: one may be on probation, or the policy holds.
             let choice = choose(policy, family, &uplinks);

@@ -47,7 +47,7 @@ fn rule_json(snapshot: &Snapshot, rule: &Rule) -> Object {
     object.put("families", texts(&rule.families));
     for family in Family::BOTH {
         let counted = counter(snapshot, rule, family).map(|counted| Json::Object(counted_json(counted)));
-        object.put(&family.to_string(), counted.unwrap_or_default());
+        object.put(family.name(), counted.unwrap_or_default());
     }
     object.put("ipset", set.map(Json::Text).unwrap_or_default());
     object.flag("logging", rule.log);

@@ -65,7 +65,7 @@ fn put_state(snapshot: &Snapshot, gauges: &Json, interface: &Interface, uplink: 
 fn put_attachment(snapshot: &Snapshot, traffic: &[Traffic], interface: &Interface, uplink: &mut Object) {
     let (network, name) = (&snapshot.network, &interface.name);
     uplink.number("id", interface.id.into());
-    uplink.text("family", &interface.family.to_string());
+    uplink.text("family", interface.family.name());
     uplink.flag("enabled", interface.enabled);
     uplink.number("mark", snapshot.config.globals.mask.interface(interface.id).into());
     uplink.flag("taken_down", snapshot.health.get(name) == Some(&Verdict::TakenDown));

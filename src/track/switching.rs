@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::FlushOn;
 use crate::health::{Action, Announcement, HotplugAction, Level, Snapshot, Status, Transition};
-use crate::json::Object;
+use crate::json::{Json, Object};
 use crate::plan::Verdict;
 use crate::system::clock::since_boot;
 use crate::system::conntrack::{self, MarkFilter};
@@ -162,10 +162,7 @@ impl Tracker {
         data.text("interface", name);
         data.text("reason", reason.map_or("", |event| &event.reason));
         data.text("status", watch.link.status().name());
-        // BORDER
-        let data: serde_json::Value =
-            serde_json::from_str(&crate::json::Json::Object(data).to_string()).unwrap_or_default();
-        self.herald.send(&format!("mwan3.{event}"), &data);
+        self.herald.send(&format!("mwan3.{event}"), &Json::Object(data));
     }
 }
 
