@@ -1,10 +1,8 @@
 //! `mwan3 internal`: what the kernel holds, for support. Each section is a title, a line, and its content.
 
-use serde_json::Value;
-
 use crate::address::Family;
 use crate::json::{Json, Object};
-use crate::network::{IpRule, Route, TABLE_MAIN, listing};
+use crate::network::{Route, TABLE_MAIN, listing};
 use crate::plan;
 
 use super::Snapshot;
@@ -34,14 +32,21 @@ pub fn internal_text(snapshot: &Snapshot, family: Family, version: &str, address
     text
 }
 
-/// By way of its text: to turn these types into JSON values is a second serializer for all of them.
-pub fn internal_json(snapshot: &Snapshot) -> Value {
-    let mut held = Object::new();
-    held.put("network", snapshot.network.json());
-    held.put("rules", Json::Array(snapshot.rules.iter().map(IpRule::json).collect()));
-    held.put("routes", Json::Array(snapshot.routes.iter().map(Route::json).collect()));
-    // BORDER
-    serde_json::from_str(&Json::Object(held).to_string()).unwrap_or_default()
+pub fn internal_json(snapshot: &Snapshot) -> Json {
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
+    for route in &snapshot.routes {
+        routes.push(route.json());
+    }
+    for rule in &snapshot.rules {
+        rules.push(rule.json());
+    }
+    let mut object = Object::new();
+    object.put("network", snapshot.network.json());
+    object.put("routes", Json::Array(routes));
+    object.put("rules", Json::Array(rules));
+    let mut held = Json::Object(object);
+    held.sort_all();
+    held
 }
 
 fn main_routes(snapshot: &Snapshot, family: Family) -> String {
