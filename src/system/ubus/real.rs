@@ -78,7 +78,10 @@ impl Decimal {
     fn read(text: &str) -> Decimal {
         let (text, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|letter| letter & 0xf).collect();
+        let mut digits = [whole.as_bytes(), fraction.as_bytes()].concat();
+        for digit in &mut digits {
+            *digit -= b'0';
+        }
         let far = if exponent.starts_with('-') { -FAR } else { FAR };
         let exponent = exponent.parse().unwrap_or(far).clamp(-FAR, FAR);
         Decimal::trimmed(whole.len() as i32 + exponent, &digits)
