@@ -1,5 +1,5 @@
 //! Real numbers between the eight bytes of a blob and the decimal text of JSON, exactly. Nobody here reckons
-//! with any; they only have to survive. The standard library's conversions would be 20 KB for that.
+//! with any; they only have to survive. The standard library's conversions are several times as large.
 
 use std::cmp::Ordering;
 
