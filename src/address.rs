@@ -5,10 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use serde::Serialize;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     Ipv4,
     Ipv6,
@@ -16,6 +13,13 @@ pub enum Family {
 
 impl Family {
     pub const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "ipv4",
+            Family::Ipv6 => "ipv6",
+        }
+    }
 
     /// The kernel's AF_INET or AF_INET6.
     pub fn number(self) -> u8 {
@@ -54,10 +58,7 @@ impl Family {
 
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Ipv4 => "ipv4",
-            Family::Ipv6 => "ipv6",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -144,12 +145,6 @@ impl FromStr for Prefix {
     }
 }
 
-impl Serialize for Prefix {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 /// An address test `address & mask == value`, which covers plain addresses, prefixes and the odd masks
 /// (0.0.0.1/0.0.0.1) people use to split odd from even sources. Value bits outside the mask are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -196,7 +191,7 @@ impl fmt::Display for AddressMatch {
 }
 
 /// An inclusive interval of unsigned values, wide enough for every key we use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     pub low: u128,
     pub high: u128,

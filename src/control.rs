@@ -9,8 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::json::{self, Json};
 use crate::system::poll::Until;
 
 /// Longer lines are nobody's request.
@@ -105,7 +104,7 @@ impl Server {
     }
 
     /// Answers and closes.
-    pub fn answer(&mut self, client: ClientId, answer: &Value, now: Duration) {
+    pub fn answer(&mut self, client: ClientId, answer: &Json, now: Duration) {
         if self.send(client, answer) {
             for one in self.clients.iter_mut().filter(|one| one.id == client) {
                 one.state = State::Leaves;
@@ -116,7 +115,7 @@ impl Server {
     }
 
     /// One line of several; the connection stays open. False once the client is gone.
-    pub fn send(&mut self, client: ClientId, line: &Value) -> bool {
+    pub fn send(&mut self, client: ClientId, line: &Json) -> bool {
         let Some(position) = self.clients.iter().position(|one| one.id == client) else { return false };
         let is_taken = self.clients.get_mut(position).is_some_and(|one| {
             one.pending.extend_from_slice(format!("{line}\n").as_bytes());
@@ -254,7 +253,7 @@ impl Conversation {
     }
 
     /// The lines that have arrived; `None` once the tracker is gone.
-    pub fn lines(&mut self) -> io::Result<Option<Vec<Value>>> {
+    pub fn lines(&mut self) -> io::Result<Option<Vec<Json>>> {
         let mut bytes = [0; 512];
         let mut lines = Vec::new();
         loop {
@@ -267,10 +266,14 @@ impl Conversation {
             }
             while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.heard.drain(..=end).collect();
-                lines.push(serde_json::from_slice(&line)?);
+                lines.push(understood(&String::from_utf8_lossy(&line))?);
             }
         }
     }
+}
+
+fn understood(line: &str) -> io::Result<Json> {
+    json::read(line).map_err(|mistake| io::Error::new(io::ErrorKind::InvalidData, mistake.to_string()))
 }
 
 fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
@@ -284,7 +287,7 @@ fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
 }
 
 /// Asks the tracker. `Ok(None)`: none runs.
-pub fn ask(path: &Path, request: &str, patience: Duration) -> io::Result<Option<Value>> {
+pub fn ask(path: &Path, request: &str, patience: Duration) -> io::Result<Option<Json>> {
     let mut answer = None;
     let found = follow(path, request, Some(patience), |line| {
         answer = Some(line);
@@ -302,15 +305,14 @@ pub fn follow(
     path: &Path,
     request: &str,
     patience: Option<Duration>,
-    mut each: impl FnMut(Value) -> bool,
+    mut each: impl FnMut(Json) -> bool,
 ) -> io::Result<bool> {
     let Some(stream) = connect(path)? else { return Ok(false) };
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
     writeln!(&stream, "{request}")?;
     for line in BufReader::new(stream).lines() {
-        let value = serde_json::from_str(&line?)?;
-        if !each(value) {
+        if !each(understood(&line?)?) {
             break;
         }
     }

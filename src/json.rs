@@ -55,6 +55,54 @@ impl Json {
         self.as_i64().and_then(|number| u64::try_from(number).ok())
     }
 
+    /// The text of that name, empty where there is none.
+    #[inline(never)]
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).and_then(Json::as_str).unwrap_or_default()
+    }
+
+    #[inline(never)]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.get(name)?.as_u64()
+    }
+
+    /// What the array of that name holds, nothing where there is none.
+    #[inline(never)]
+    pub fn items(&self, name: &str) -> &[Json] {
+        self.get(name).and_then(Json::as_array).unwrap_or_default()
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Json::Null)
+    }
+
+    /// An object with this one member.
+    pub fn only(name: &str, value: Json) -> Json {
+        let mut object = Object::new();
+        object.put(name, value);
+        Json::Object(object)
+    }
+
+    pub fn texts(texts: Vec<String>) -> Json {
+        let mut items = Vec::new();
+        for text in texts {
+            items.push(Json::Text(text));
+        }
+        Json::Array(items)
+    }
+
+    /// Members by name, at every depth.
+    pub fn sort_all(&mut self) {
+        match self {
+            Json::Object(object) => {
+                object.sort();
+                object.members.iter_mut().for_each(|(_, member)| member.sort_all());
+            }
+            Json::Array(items) => items.iter_mut().for_each(Json::sort_all),
+            _ => {}
+        }
+    }
+
     /// One member or item per line.
     pub fn pretty(&self) -> String {
         text::pretty(self)
@@ -76,6 +124,11 @@ impl Object {
         }
     }
 
+    /// Of what is read: several may have one name.
+    pub fn add(&mut self, name: String, value: Json) {
+        self.members.push((name, value));
+    }
+
     #[inline(never)]
     pub fn text(&mut self, name: &str, value: &str) {
         self.put(name, Json::Text(value.to_owned()));
@@ -91,7 +144,7 @@ impl Object {
         self.put(name, Json::Bool(value));
     }
 
-    /// What was read may have several of one name: the last counts.
+    /// Of several of one name the last.
     #[inline(never)]
     pub fn get(&self, name: &str) -> Option<&Json> {
         for (one, value) in self.members.iter().rev() {
@@ -125,7 +178,12 @@ impl Object {
         self.members.is_empty()
     }
 
+    pub fn retain(&mut self, keeps: fn(&str, &Json) -> bool) {
+        self.members.retain(|(name, value)| keeps(name, value));
+    }
+
     /// For objects whose members have no order of their own.
+    #[inline(never)]
     pub fn sort(&mut self) {
         self.members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     }

@@ -9,10 +9,9 @@ mod route;
 mod rule;
 pub mod source;
 mod stored;
+mod written;
 
 use std::net::IpAddr;
-
-use serde::Serialize;
 
 pub use route::{Hop, MetricValue, Route, RouteKey, RouteKind, attribute, listing, scope};
 pub use rule::{IpRule, RuleAction};
@@ -26,7 +25,7 @@ pub const TABLE_MAIN: u32 = 254;
 pub const TABLE_LOCAL: u32 = 255;
 
 /// The observed router, without anything we put there ourselves.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// Logical interfaces by name (netifd's, or on plain Linux the ones our configuration names).
     pub interfaces: SortedMap<String, LogicalInterface>,
@@ -36,61 +35,50 @@ pub struct Network {
     /// False where the kernel knows no IPv6: nothing of that family is planned then.
     pub has_ipv6: bool,
     /// Elements of the `inet fw4` sets that rules name with `option ipset`, as networks.
-    #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub fw4_sets: SortedMap<String, Vec<Prefix>>,
     /// Kernel settings by name (`net/ipv4/ip_forward`), as far as somebody asked for them.
-    #[serde(skip)]
     pub settings: Vec<(String, u32)>,
     /// Whether the firewall has a rule that does; `None` where that is not known.
-    #[serde(skip)]
     pub translates_sources: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogicalInterface {
     pub up: bool,
     /// The layer 3 device, once there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     pub uptime_s: u64,
     /// Own addresses, IPv4 first, in the host's order of preference.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<InterfaceAddress>,
     /// Delegated IPv6 prefixes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<Prefix>,
     /// Addresses the router took from those prefixes, for this interface or its LANs: a source for uplinks
     /// without an own one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assigned: Vec<IpAddr>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gateways: Vec<IpAddr>,
     /// Name servers this interface came with.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub name_servers: Vec<IpAddr>,
 }
 
 /// An address with the length of its network: unlike a `Prefix` it keeps its host bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InterfaceAddress {
     pub address: IpAddr,
     pub length: u8,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Device {
     pub index: u32,
     pub name: String,
     /// The kernel's link kind ("vlan", "gre", "wireguard"), where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     pub up: bool,
     pub carrier: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<DeviceAddress>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceAddress {
     pub address: IpAddr,
     pub length: u8,

@@ -5,7 +5,6 @@ mod connected;
 mod explain;
 mod interfaces;
 mod internal;
-mod json;
 mod metrics;
 mod policies;
 mod promises;
@@ -14,6 +13,7 @@ mod top;
 mod uplinks;
 
 use crate::config::Config;
+use crate::json::{Json, Object};
 use crate::network::{IpRule, Network, Route};
 use crate::nft;
 use crate::plan::Health;
@@ -23,7 +23,6 @@ pub use connected::{connected_json, connected_text};
 pub use explain::{Flow, explain_json, explain_text, flow_text, flows_json, verdict};
 pub use interfaces::{interface_states, interfaces_json, interfaces_text};
 pub use internal::{internal_json, internal_text};
-pub use json::Json;
 pub use metrics::metrics_text;
 pub use policies::{last_resort_name, members_json, policies_json, policies_text};
 pub use promises::{promises_text, seconds};
@@ -82,11 +81,10 @@ pub fn status_text(snapshot: &Snapshot) -> String {
 }
 
 pub fn status_json(snapshot: &Snapshot) -> Json {
-    let parts = [
-        ("interfaces", interfaces_json(snapshot, None)),
-        ("connected", connected_json(snapshot).into()),
-        ("policies", policies_json(snapshot).into()),
-        ("rules", rules_json(snapshot).into()),
-    ];
-    Json::Object(parts.map(|(name, part)| (name.to_owned(), part)).into())
+    let mut object = Object::new();
+    object.put("interfaces", interfaces_json(snapshot, None));
+    object.put("connected", connected_json(snapshot));
+    object.put("policies", policies_json(snapshot));
+    object.put("rules", rules_json(snapshot));
+    Json::Object(object)
 }

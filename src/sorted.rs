@@ -4,8 +4,6 @@
 
 use std::borrow::Borrow;
 
-use serde::ser::{Serialize, Serializer};
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SortedMap<K, V> {
     entries: Vec<(K, V)>,
@@ -278,11 +276,5 @@ impl<T> IntoIterator for SortedSet<T> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.items.into_iter()
-    }
-}
-
-impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self)
     }
 }

@@ -8,6 +8,7 @@ use mwan3::config::{
     self, Config, DailyWindow, Failback, FlushOn, Globals, Interface, LastResort, Problem, Protocol, Rule,
     SessionFate, SessionPolicy, Severity, Target, TrackMethod,
 };
+use mwan3::json::Json;
 use mwan3::uci;
 use proptest::prelude::*;
 
@@ -21,6 +22,10 @@ fn read_clean(text: &str) -> Config {
     let (config, problems) = read(text);
     assert_eq!(told(&problems), Vec::<String>::new(), "in {text:?}");
     config
+}
+
+fn theirs(json: &Json) -> serde_json::Value {
+    serde_json::from_str(&json.to_string()).expect("JSON")
 }
 
 fn told(problems: &[Problem]) -> Vec<String> {
@@ -140,7 +145,7 @@ fn a_problem_tells_file_line_section_option_value_reason_and_substitute() {
         told(&problems),
         ["/etc/config/mwan3:3: interface 'wan', option interval 'abc': not a duration; using 10 s"]
     );
-    let json = serde_json::to_value(&problems[0]).unwrap();
+    let json = theirs(&problems[0].json());
     assert_eq!(
         json,
         serde_json::json!({
@@ -728,7 +733,7 @@ fn every_option_with_a_default_is_read_by_the_table() {
 
 #[test]
 fn the_table_is_told_as_json_for_web_pages_and_scripts() {
-    let of = |section, name| serde_json::to_value(options::find(section, name).unwrap()).unwrap();
+    let of = |section, name| theirs(&options::find(section, name).unwrap().json());
     let reliability = of(SectionKind::Interface, "reliability");
     assert_eq!(
         (&reliability["section"], &reliability["type"], &reliability["min"], &reliability["max"]),

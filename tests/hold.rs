@@ -40,7 +40,7 @@ fn network() -> Network {
         interface(1),
         interface(2)
     );
-    serde_json::from_str(&text).expect("a network")
+    Network::read(&text).expect("a network")
 }
 
 /// `+` works, `?` works and is on probation, `-` does not.

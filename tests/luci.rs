@@ -24,7 +24,7 @@ fn schema() -> String {
         return baseclass.extend({\n\toptions: [\n"
         .to_owned();
     for spec in options::TABLE {
-        let mut line = serde_json::to_value(spec).expect("the table is plain data");
+        let mut line = serde_json::from_str::<serde_json::Value>(&spec.json().to_string()).expect("JSON");
         let fields = line.as_object_mut().expect("an object");
         let help = fields.remove("help").unwrap_or_default();
         let line = line.to_string();

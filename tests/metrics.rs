@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::{Lab, wait_until};
+use mwan3::json::{self, Json};
 use mwan3::report::{Snapshot, metrics_text};
 use mwan3::scrape::{Request, judge};
 use mwan3::{config, uci};
@@ -231,7 +232,7 @@ fn names_of_any_kind_and_members_named_twice_make_no_page_invalid() {
     let snapshot = Snapshot { config, ..Snapshot::default() };
     let gauges =
         json!({ "uptime": 5, "interfaces": { odd: { "rtt_us": 1_234_567, "loss": 1000, "since": 1 } } });
-    let page = metrics_text(&snapshot, &gauges, &[("error", 1)]);
+    let page = metrics_text(&snapshot, &ours(&gauges), &[("error", 1)]);
     judged_by_promtool(&page);
     let samples = parsed(&page);
     let label = "interface=\"a\\\"b\\\\c\\nd } {e=\\\"f\\\",\"";
@@ -239,9 +240,9 @@ fn names_of_any_kind_and_members_named_twice_make_no_page_invalid() {
     assert_eq!(value(&samples, &format!("mwan3_interface_loss_ratio{{{label}}}")), Some(1.0));
     // The smallest of numbers keep their places.
     let gauges = json!({ "interfaces": { odd: { "rtt_us": 7, "loss": 3 } } });
-    let page = metrics_text(&snapshot, &gauges, &[]);
+    let page = metrics_text(&snapshot, &ours(&gauges), &[]);
     assert!(page.contains(" 0.000007\n") && page.contains(" 0.003\n"), "{page}");
-    parsed(&metrics_text(&Snapshot::default(), &Value::Null, &[]));
+    parsed(&metrics_text(&Snapshot::default(), &Json::Null, &[]));
 }
 
 #[test]
@@ -269,6 +270,10 @@ fn requests_are_told_from_what_is_none() {
     assert_eq!(judge(&[b'x'; 4096]), Request::Malformed);
     let endless = [&b"GET /metrics HTTP/1.1\r\n"[..], &[b'a'; 4096]].concat();
     assert_eq!(judge(&endless), Request::Malformed);
+}
+
+fn ours(gauges: &Value) -> Json {
+    json::read(&gauges.to_string()).unwrap()
 }
 
 proptest::proptest! {

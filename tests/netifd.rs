@@ -5,8 +5,9 @@
 use std::net::IpAddr;
 
 use mwan3::address::Family;
-use mwan3::network::netifd::from_dump;
-use mwan3::network::{LogicalInterface, Network};
+use mwan3::json;
+use mwan3::network::{LogicalInterface, Network, netifd};
+use mwan3::sorted::SortedMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -151,8 +152,7 @@ fn an_uplink_takes_its_own_share_before_those_of_the_lans_and_never_one_of_anoth
 fn the_same_dump_always_gives_the_same_interfaces() {
     let interfaces = from_dump(&fixture("dhcp-dual-stack"));
     let once = Network { interfaces, ..Network::default() };
-    let text = serde_json::to_string(&once).unwrap();
-    let again: Network = serde_json::from_str(&text).unwrap();
+    let again = Network::read(&once.json().to_string()).unwrap();
     assert_eq!(once, again, "and they survive being written down");
 }
 
@@ -206,6 +206,10 @@ proptest! {
             prop_assert!(source.is_none_or(|source| Family::of(source) == family && !source.is_unspecified()));
         }
     }
+}
+
+fn from_dump(dump: &Value) -> SortedMap<String, LogicalInterface> {
+    netifd::from_dump(&json::read(&dump.to_string()).unwrap())
 }
 
 fn fixture(name: &str) -> Value {

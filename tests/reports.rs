@@ -1,6 +1,7 @@
 //! The reports' texts against the shell package's formats, from states made by hand.
 
 use mwan3::config::Config;
+use mwan3::json::Json;
 use mwan3::network::{Network, OUR_PROTOCOL};
 use mwan3::nft;
 use mwan3::plan::{Health, Plan, TierInUse, Verdict, counter_chain, plan};
@@ -49,7 +50,7 @@ fn network() -> Network {
         route("eth1", "10.102.0.1"),
         route("eth2", "10.103.0.1"),
     );
-    serde_json::from_str(&text).expect("a network")
+    Network::read(&text).expect("a network")
 }
 
 /// The router once it holds the plan, at an uptime of 10,000 s.
@@ -416,7 +417,7 @@ fn a_policy_that_waits_says_for_how_long() {
     let wanted =
         "voice:\n unreachable\n  held: metric 1 was left, another one is used in 179 s\nweb:\n wanb (100%)\n";
     assert!(text.contains(wanted), "{text}");
-    let json = policies_json(&snapshot);
+    let json = parsed(&policies_json(&snapshot));
     let held = serde_json::json!([{ "policy": "voice", "family": "ipv4", "left": 1, "remaining": 179 }]);
     assert_eq!(json["held"], held);
     let without = policies_json(&self::snapshot(&HELD.replace("\toption hold 180\n", ""), &[]));
@@ -431,15 +432,14 @@ fn an_interface_on_probation_says_so_in_a_line_of_its_own() {
     assert!(lines.next().is_some_and(|line| line.contains("tracking is disabled")), "{text}");
     assert_eq!(lines.next(), Some("  on probation: policies that have another way wait for it"));
     assert!(policies_text(&on_probation).contains("web:\n wanb (100%)\n"));
-    let text = interfaces_json(&on_probation, None).to_string();
-    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let json = parsed(&interfaces_json(&on_probation, None));
     assert_eq!((&json["wan"]["on_probation"], json["wanb"].get("on_probation")), (&true.into(), None));
 }
 
 #[test]
 fn shares_for_programs_are_those_that_flows_get_now() {
     let told = |snapshot: &Snapshot, policy: &str| -> Vec<(u64, String)> {
-        let json = members_json(snapshot, Some(policy));
+        let json = parsed(&members_json(snapshot, Some(policy)));
         let members = json[0]["members"].as_array().cloned().unwrap_or_default();
         let told = members.iter().map(|member| {
             (member["actual"].as_u64().unwrap_or(1), member["role"].as_str().unwrap_or_default().to_owned())
@@ -452,4 +452,8 @@ fn shares_for_programs_are_those_that_flows_get_now() {
     let mut held = snapshot(HELD, &[("wan", Verdict::Offline)]);
     held.health.tiers.extend(TierInUse::parse("voice ipv4 tier=none left=1 until_ms=10179400"));
     assert_eq!(told(&held, "voice"), [(0, "down".to_owned()), standby]);
+}
+
+fn parsed(json: &Json) -> serde_json::Value {
+    serde_json::from_str(&json.to_string()).expect("JSON")
 }

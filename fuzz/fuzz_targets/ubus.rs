@@ -9,5 +9,8 @@ fuzz_target!(init: mwan3_fuzz::seeds::write_if_asked("ubus"), |data: &[u8]| {
     let _ = blob::attributes(data).count();
     let Ok(table) = blob::decode_table(data) else { return };
     let _ = netifd::from_dump(&table);
-    let _ = blob::encode_table(&table);
+    if let Ok(bytes) = blob::encode_table(&table) {
+        let again = blob::decode_table(&bytes).map(|table| table.to_string());
+        assert_eq!(again, Ok(table.to_string()));
+    }
 });

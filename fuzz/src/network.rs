@@ -20,7 +20,7 @@ fn lay_over() -> Network {
         include_str!("../../tests/golden/07_network/routes_of_every_kind/network.json"),
         include_str!("../../tests/golden/07_network/vpn_in_two_halves/network.json"),
     ] {
-        let more: Network = serde_json::from_str(text).expect("golden cases are well formed");
+        let more = Network::read(text).expect("golden cases are well formed");
         network.interfaces.extend(more.interfaces);
         network.devices.extend(more.devices);
         network.routes.extend(more.routes);

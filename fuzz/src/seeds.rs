@@ -10,7 +10,7 @@ use mwan3::system::netlink::{self, Payload, Socket};
 use mwan3::system::nftables::encode;
 use mwan3::system::route::{links::DeviceIndex, routes, rules};
 use mwan3::system::ubus::blob;
-use mwan3::{config, nft, probe_packet, uci};
+use mwan3::{config, json, nft, probe_packet, uci};
 
 /// `cargo xtask fuzz` asks by this variable for a folder to be filled before the first run.
 const FOLDER: &str = "MWAN3_FUZZ_SEEDS";
@@ -78,7 +78,7 @@ fn folders(parent: &Path) -> Vec<PathBuf> {
 }
 
 fn golden_plans() -> Vec<(Network, Plan)> {
-    let networks = files("network.json").into_iter().filter_map(|text| serde_json::from_slice(&text).ok());
+    let networks = files("network.json").into_iter().filter_map(|text| Network::read(std::str::from_utf8(&text).ok()?).ok());
     files("mwan3")
         .into_iter()
         .zip(networks)
@@ -132,8 +132,8 @@ fn ubus_tables() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/netifd");
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     entries
-        .filter_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
-        .filter_map(|value: serde_json::Value| blob::encode_table(&value).ok())
+        .filter_map(|path| json::read(&fs::read_to_string(path).ok()?).ok())
+        .filter_map(|value| blob::encode_table(&value).ok())
         .collect()
 }
 

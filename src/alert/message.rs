@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use crate::json::{Json, Object};
 
 use super::{Change, News};
 
@@ -11,7 +11,7 @@ use super::{Change, News};
 pub struct Message {
     pub subject: String,
     pub text: String,
-    pub json: Value,
+    pub json: Json,
 }
 
 impl Message {
@@ -31,21 +31,29 @@ impl Message {
         if dropped > 0 {
             text.push_str(&format!("{dropped} earlier changes are not listed.\n"));
         }
-        let json = json!({
-            "host": host,
-            "text": subject,
-            "dropped": dropped,
-            "events": news.iter().map(event).collect::<Vec<_>>(),
-        });
-        Message { subject, text, json }
+        let mut events = Vec::new();
+        for one in news {
+            events.push(event(one));
+        }
+        let mut object = Object::new();
+        object.number("dropped", dropped.into());
+        object.put("events", Json::Array(events));
+        object.text("host", host);
+        object.text("text", &subject);
+        Message { subject, text, json: Json::Object(object) }
     }
 
     /// What `mwan3 notify test` sends.
     pub fn test(host: &str, at_unix_s: u64) -> Message {
         let subject = format!("{host}: test of mwan3 alerts");
         let text = format!("{} This is a test; nothing has happened.\n", date_and_time(at_unix_s));
-        let json = json!({ "host": host, "text": subject, "test": true, "dropped": 0, "events": [] });
-        Message { subject, text, json }
+        let mut object = Object::new();
+        object.number("dropped", 0);
+        object.put("events", Json::Array(Vec::new()));
+        object.text("host", host);
+        object.flag("test", true);
+        object.text("text", &subject);
+        Message { subject, text, json: Json::Object(object) }
     }
 }
 
@@ -64,18 +72,17 @@ fn line(news: &News) -> String {
     format!("{time} {interface}{place} {}: {reason}\n", headline(news.change))
 }
 
-fn event(news: &News) -> Value {
-    let mut event = json!({
-        "interface": news.interface,
-        "device": news.device,
-        "event": news.change.name(),
-        "reason": news.reason,
-        "time": news.at_unix_s,
-    });
-    if let (Change::Connected(Some(outage)), Some(members)) = (news.change, event.as_object_mut()) {
-        members.insert("outage_s".to_owned(), outage.as_secs().into());
+fn event(news: &News) -> Json {
+    let mut object = Object::new();
+    object.text("device", &news.device);
+    object.text("event", news.change.name());
+    object.text("interface", &news.interface);
+    if let Change::Connected(Some(outage)) = news.change {
+        object.number("outage_s", outage.as_secs());
     }
-    event
+    object.text("reason", &news.reason);
+    object.number("time", news.at_unix_s);
+    Json::Object(object)
 }
 
 /// `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.

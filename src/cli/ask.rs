@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use crate::control::{ask, follow};
+use crate::json::Json;
 use crate::system::files::Directories;
 
 use super::ExitCode;
@@ -17,7 +17,7 @@ const TEST_PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn events(arguments: &Arguments) -> Result<ExitCode> {
     let socket = Directories::from_environment().control_socket();
-    let show = |event: &Value| {
+    let show = |event: &Json| {
         if arguments.is_json { say!("{event}") } else { say!("{}", event_line(event)) }
     };
     if arguments.follows {
@@ -28,7 +28,7 @@ pub(super) fn events(arguments: &Arguments) -> Result<ExitCode> {
         return if found.context("cannot ask the tracker")? { Ok(0) } else { no_tracker() };
     }
     let answer = request("events 0", PATIENCE)?;
-    answer.as_array().into_iter().flatten().for_each(show);
+    answer.as_array().unwrap_or_default().iter().for_each(show);
     Ok(0)
 }
 
@@ -39,17 +39,18 @@ pub(super) fn history(arguments: &Arguments) -> Result<ExitCode> {
         say!("{answer}");
         return Ok(0);
     }
-    say!("{} is {}", text(&answer, "interface"), text(&answer, "status"));
-    for target in answer["targets"].as_array().into_iter().flatten() {
+    say!("{} is {}", answer.text("interface"), answer.text("status"));
+    for target in answer.items("targets") {
+        let number = |name: &str| target.number(name).unwrap_or(0);
         say!(
             " {}: {} answered, {} lost ({}%), round trip {} ms, jitter {} ms, 95 % within {} ms",
-            text(target, "target"),
-            target["answered"],
-            target["lost"],
-            tenths(target["loss_permille"].as_u64().unwrap_or(0)),
-            tenths(target["mean_us"].as_u64().unwrap_or(0) / 100),
-            tenths(target["jitter_us"].as_u64().unwrap_or(0) / 100),
-            tenths(target["p95_us"].as_u64().unwrap_or(0) / 100),
+            target.text("target"),
+            number("answered"),
+            number("lost"),
+            tenths(number("loss_permille")),
+            tenths(number("mean_us") / 100),
+            tenths(number("jitter_us") / 100),
+            tenths(number("p95_us") / 100),
         );
     }
     Ok(0)
@@ -61,25 +62,24 @@ pub(super) fn test(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.is_json {
         say!("{answer}");
     } else {
-        for target in answer["targets"].as_array().into_iter().flatten() {
-            match target["round_trip_us"].as_u64() {
-                Some(time) => {
-                    say!(" {} answered after {} ms", text(target, "target"), tenths(time / 100))
-                }
-                None => say!(" {} did not: {}", text(target, "target"), text(target, "reason")),
+        for target in answer.items("targets") {
+            let name = target.text("target");
+            match target.number("round_trip_us") {
+                Some(time) => say!(" {name} answered after {} ms", tenths(time / 100)),
+                None => say!(" {name} did not: {}", target.text("reason")),
             }
         }
-        say!("{}", text(&answer, "verdict"));
+        say!("{}", answer.text("verdict"));
     }
-    Ok(u8::from(answer["good"] != true))
+    Ok(u8::from(answer.get("good").and_then(Json::as_bool) != Some(true)))
 }
 
-fn request(line: &str, patience: Duration) -> Result<Value> {
+fn request(line: &str, patience: Duration) -> Result<Json> {
     let socket = Directories::from_environment().control_socket();
     let Some(answer) = ask(&socket, line, patience).context("cannot ask the tracker")? else {
         return no_tracker();
     };
-    match answer.get("error").and_then(Value::as_str) {
+    match answer.get("error").and_then(Json::as_str) {
         Some(error) => bail!("{error}"),
         None => Ok(answer),
     }
@@ -94,19 +94,10 @@ fn usage(verb: &str, arguments: &Arguments) -> Result<ExitCode> {
     Ok(arguments.usage_code().max(2))
 }
 
-fn event_line(event: &Value) -> String {
-    let ago = event["ago_s"].as_u64().unwrap_or(0);
+fn event_line(event: &Json) -> String {
+    let ago = event.number("ago_s").unwrap_or(0);
     let age = format!("{}h{:02}m{:02}s ago", ago / 3600, ago / 60 % 60, ago % 60);
-    format!(
-        "{age:>14}  {:<12} {:<14} {}",
-        text(event, "interface"),
-        text(event, "event"),
-        text(event, "reason")
-    )
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or("")
+    format!("{age:>14}  {:<12} {:<14} {}", event.text("interface"), event.text("event"), event.text("reason"))
 }
 
 /// 123 as "12.3".

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use crate::config::Config;
 use crate::control::{Conversation, ask};
+use crate::json::{Json, Object};
 use crate::system::clock::since_boot;
 use crate::system::conntrack::Beginnings;
 use crate::system::files::Directories;
@@ -116,45 +116,41 @@ impl Drill {
         }
     }
 
-    fn hear(&mut self, line: &Value, beginnings: Option<&mut Beginnings>) -> Result<Option<ExitCode>> {
-        let number = |key: &str| line.get(key).and_then(Value::as_u64);
-        let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or("");
-        if let Some(refusal) = line.get("error").and_then(Value::as_str) {
+    fn hear(&mut self, line: &Json, beginnings: Option<&mut Beginnings>) -> Result<Option<ExitCode>> {
+        if let Some(refusal) = line.get("error").and_then(Json::as_str) {
             bail!("{refusal}");
         }
-        if text("drill") == "began" {
+        if line.text("drill") == "began" {
             let can_count = beginnings.is_some();
             // What began before the switch says nothing about it.
             beginnings.map(Beginnings::marks);
-            self.mark = number("mark").and_then(|mark| u32::try_from(mark).ok());
-            self.asked = Duration::from_micros(number("begun_us").unwrap_or(0));
+            self.mark = line.number("mark").and_then(|mark| u32::try_from(mark).ok());
+            self.asked = Duration::from_micros(line.number("begun_us").unwrap_or(0));
             if self.is_json {
                 say!("{line}");
                 return Ok(None);
             }
-            say!("{} is out of use; Ctrl-C brings it back sooner", text("interface"));
-            match number("connections") {
+            say!("{} is out of use; Ctrl-C brings it back sooner", line.text("interface"));
+            match line.number("connections") {
                 Some(count) => say!(" {count} connections used it and are forgotten"),
                 None => say!(" how many connections used it is not known: no nf_conntrack_netlink"),
             }
-            say!(" the kernel sends new connections elsewhere since {}", after(number("switched_us")));
+            say!(" the kernel sends new connections elsewhere since {}", after(line.number("switched_us")));
             if !can_count {
                 say!(" new connections cannot be counted: the kernel tells nothing of them");
             }
             return Ok(None);
         }
-        let code = u8::from(text("status") != "online");
+        let code = u8::from(line.text("status") != "online");
         if self.is_json {
-            let names = self.begun.iter().filter_map(|(mark, count)| Some((self.name(*mark)?, *count)));
-            let mut line = line.clone();
-            if let Some(object) = line.as_object_mut() {
-                object.insert("new_connections".to_owned(), names.collect::<serde_json::Value>());
-            }
-            say!("{line}");
+            let mut told = line.as_object().cloned().unwrap_or_default();
+            told.put("new_connections", self.counts_json());
+            told.sort();
+            say!("{}", Json::Object(told));
             return Ok(Some(code));
         }
-        say!("{} is {}: {}", text("interface"), text("status"), text("reason"));
-        say!(" the kernel {}", use_afterwards(text("status"), number("switched_us")));
+        say!("{} is {}: {}", line.text("interface"), line.text("status"), line.text("reason"));
+        say!(" the kernel {}", use_afterwards(line.text("status"), line.number("switched_us")));
         say!(" new connections meanwhile: {}", self.counts());
         if let Some((at, name)) = self.first.and_then(|(at, mark)| Some((at, self.name(mark)?))) {
             let time_us = u64::try_from(at.saturating_sub(self.asked).as_micros()).ok();
@@ -173,9 +169,24 @@ impl Drill {
         say!(" {left:>3} s left; new connections: {}{first}", self.counts());
     }
 
+    fn counts_json(&self) -> Json {
+        let mut counts = Object::new();
+        for (mark, count) in &self.begun {
+            if let Some(name) = self.name(*mark) {
+                counts.number(name, u64::from(*count));
+            }
+        }
+        counts.sort();
+        Json::Object(counts)
+    }
+
     fn counts(&self) -> String {
-        let named = |(mark, count): &(u32, u32)| Some(format!("{} {count}", self.name(*mark)?));
-        let counts: Vec<String> = self.begun.iter().filter_map(named).collect();
+        let mut counts = Vec::new();
+        for (mark, count) in &self.begun {
+            if let Some(name) = self.name(*mark) {
+                counts.push(format!("{name} {count}"));
+            }
+        }
         if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
     }
 

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, anyhow, bail};
-use serde_json::Value;
 
 use crate::address::Family;
 use crate::config::{self, Protocol};
+use crate::json::Json;
 use crate::network::Network;
 use crate::plan::explain::usual_device;
 use crate::plan::{Explanation, Question, Situation, TABLE, explain, protocol_number};
@@ -79,23 +79,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// The same in one call, for ubus: an object with `error` where the question makes no sense.
-pub fn answer(asked: &Asked<'_>) -> Result<Value> {
+pub fn answer(asked: &Asked<'_>) -> Result<Json> {
     let snapshot = show::snapshot()?;
     Ok(match question(asked, &snapshot) {
         Ok(question) => {
             let answer = explain(&situation(&snapshot), &question, &ask_kernel);
             json(&snapshot, &question, &answer)
         }
-        Err(mistake) => serde_json::json!({ "error": mistake.to_string() }),
+        Err(mistake) => Json::only("error", Json::Text(mistake.to_string())),
     })
 }
 
-fn json(snapshot: &Snapshot, question: &Question, answer: &Explanation<'_>) -> Value {
-    let mut value = explain_json(&snapshot.config, question, answer);
-    if let Some(object) = value.as_object_mut() {
-        object.insert("running".to_owned(), snapshot.ruleset.exists.into());
+fn json(snapshot: &Snapshot, question: &Question, answer: &Explanation<'_>) -> Json {
+    let mut json = explain_json(&snapshot.config, question, answer);
+    if let Json::Object(object) = &mut json {
+        object.flag("running", snapshot.ruleset.exists);
+        object.sort();
     }
-    value
+    json
 }
 
 fn situation(snapshot: &Snapshot) -> Situation<'_> {

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 
 use crate::config::options::SectionKind;
 use crate::config::{self, Config, Problem, Severity};
+use crate::json::Json;
 use crate::network::Network;
 use crate::plan::{Health, Plan};
 use crate::reconcile::{Goal, Pending, pending};
@@ -40,7 +41,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
     }
     let problems = all_problems(&settings, network.as_ref().ok());
     if arguments.is_json {
-        say!("{}", serde_json::to_string(&problems)?);
+        say!("{}", Json::Array(problems.iter().map(Problem::json).collect()));
     } else {
         for problem in problems.iter().filter(|problem| arguments.is_verbose || !problem.is_note()) {
             say!("{problem}");
@@ -123,7 +124,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<ExitCode> {
         changes.extend(leftovers::find().removals());
     }
     if arguments.is_json {
-        say!("{}", serde_json::json!({ "changes": changes }));
+        say!("{}", Json::only("changes", Json::texts(changes)));
     } else if changes.is_empty() {
         say!("# nothing to change");
     } else {
@@ -163,7 +164,7 @@ pub(super) fn dump(arguments: &Arguments) -> Result<ExitCode> {
         fs::write(folder.join(name), content).with_context(|| format!("cannot write {name}"))
     };
     write("mwan3", &text)?;
-    write("network.json", serde_json::to_string_pretty(&host.network)?.as_bytes())?;
+    write("network.json", host.network.json().pretty().as_bytes())?;
     write("health", health.to_string().as_bytes())?;
     write("expect.nft", plan.ruleset.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes())?;
     write("expect.routing", plan.routing_text().as_bytes())?;
@@ -203,7 +204,7 @@ fn sysctl_text(network: &Network) -> String {
 }
 
 pub(super) fn schema() -> Result<ExitCode> {
-    say!("{}", serde_json::to_string_pretty(config::options::TABLE)?);
+    say!("{}", config::options::schema().pretty());
     Ok(0)
 }
 
@@ -222,7 +223,7 @@ impl Case {
         let health = fs::read_to_string(folder.join("health")).unwrap_or_default();
         Ok(Case {
             settings: settings::read("mwan3", &text, &[]),
-            network: serde_json::from_str(&network).context("network.json")?,
+            network: Network::read(&network).map_err(Error::msg).context("network.json")?,
             health: Health::parse(&health)
                 .map_err(|line| anyhow!("health: cannot read the line '{line}'"))?,
         })

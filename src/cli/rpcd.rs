@@ -5,13 +5,12 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::{Map, Value, json};
 
-use crate::config::{Problem, Severity, problem_counts};
+use crate::config::{Severity, problem_counts};
 use crate::control::ask;
+use crate::json::{self, Json, Object};
 use crate::report::{
-    Json, Snapshot, connected_json, interfaces_json, members_json, policies_json, rules_page_json,
-    uplinks_json,
+    Snapshot, connected_json, interfaces_json, members_json, policies_json, rules_page_json, uplinks_json,
 };
 use crate::system::files::{Directories, uptime_s};
 use crate::system::{conntrack, host, settings, tracks};
@@ -63,12 +62,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             Ok(0)
         }
         Err(Refusal::Impossible(reason)) => {
-            say!("{}", json!({ "error": reason }));
+            say!("{}", Json::only("error", reason.into()));
             Ok(1)
         }
         // Anything but an object: rpcd makes "invalid argument" of it.
         Err(Refusal::InvalidArgument(reason)) => {
-            say!("{}", Value::from(reason));
+            say!("{}", Json::Text(reason));
             Ok(2)
         }
     }
@@ -81,28 +80,28 @@ enum Refusal {
 
 type Answer<T> = Result<T, Refusal>;
 
-fn impossible<T>(reason: impl ToString) -> Answer<T> {
-    Err(Refusal::Impossible(reason.to_string()))
+fn impossible<T>(reason: &str) -> Answer<T> {
+    Err(Refusal::Impossible(reason.to_owned()))
 }
 
 struct Call {
     directories: Directories,
-    arguments: Map<String, Value>,
+    arguments: Object,
 }
 
 impl Call {
     fn read() -> Answer<Call> {
         let directories = Directories::from_environment();
-        match serde_json::from_str(&arguments_by_stdin()) {
-            Ok(Value::Object(arguments)) => Ok(Call { directories, arguments }),
+        match json::read(&arguments_by_stdin()) {
+            Ok(Json::Object(arguments)) => Ok(Call { directories, arguments }),
             Ok(_) => Err(Refusal::InvalidArgument("the arguments are not an object".to_owned())),
             Err(error) => Err(Refusal::InvalidArgument(format!("the arguments are not JSON: {error}"))),
         }
     }
 
     fn answer(&self, method: &str) -> Answer<Json> {
-        let plain = match method {
-            "status" => return self.status(),
+        match method {
+            "status" => self.status(),
             "service" => self.service(),
             "uplinks" => self.uplinks(),
             "history" => self.history(),
@@ -114,8 +113,7 @@ impl Call {
             "test" => self.test(),
             "test_result" => self.test_result(),
             unknown => Err(Refusal::InvalidArgument(format!("unknown method '{unknown}'"))),
-        };
-        plain.map(Json::Plain)
+        }
     }
 
     /// Always an object, whatever state the host is in, as ever.
@@ -125,114 +123,108 @@ impl Call {
             |part: &str| section == part || !["interfaces", "connected", "policies"].contains(&section);
         let found = if section == "interfaces" { show::snapshot_of_uplinks() } else { show::snapshot() };
         let snapshot = self.or_less(found);
-        let mut parts = Vec::new();
+        let mut reply = Object::new();
         if is_asked("interfaces") {
-            parts.push(("interfaces".to_owned(), interfaces_json(&snapshot, only)));
+            reply.put("interfaces", interfaces_json(&snapshot, only));
         }
         if is_asked("connected") {
-            parts.push(("connected".to_owned(), connected_json(&snapshot).into()));
+            reply.put("connected", connected_json(&snapshot));
         }
         if is_asked("policies") {
-            parts.push(("policies".to_owned(), policies_json(&snapshot).into()));
+            reply.put("policies", policies_json(&snapshot));
         }
-        Ok(Json::Object(parts))
+        Ok(Json::Object(reply))
     }
 
-    fn service(&self) -> Answer<Value> {
+    fn service(&self) -> Answer<Json> {
         let gauges = self.gauges();
         let problems = settings::load(&self.directories).map(|settings| settings.problems);
         let [(_, errors), (_, warnings), _] = problem_counts(&problems.unwrap_or_default());
-        let number = |name: &str| gauges.get(name).and_then(Value::as_u64).unwrap_or(0);
-        Ok(json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "running": self.directories.is_running(),
-            "tracker": !gauges.is_null(),
-            "uptime": number("uptime"),
-            "probes": number("probes"),
-            "repairs": number("repairs"),
-            "errors": errors,
-            "warnings": warnings,
-        }))
+        let mut reply = Object::new();
+        reply.number("errors", errors as u64);
+        reply.number("probes", gauges.number("probes").unwrap_or(0));
+        reply.number("repairs", gauges.number("repairs").unwrap_or(0));
+        reply.flag("running", self.directories.is_running());
+        reply.flag("tracker", !gauges.is_null());
+        reply.number("uptime", gauges.number("uptime").unwrap_or(0));
+        reply.text("version", env!("CARGO_PKG_VERSION"));
+        reply.number("warnings", warnings as u64);
+        Ok(Json::Object(reply))
     }
 
-    fn uplinks(&self) -> Answer<Value> {
+    fn uplinks(&self) -> Answer<Json> {
         let (only, is_brief) = (self.text("interface")?, self.flag("brief")?);
         let (gauges, snapshot) = (self.gauges(), self.or_less(show::snapshot_of_uplinks()));
         let traffic = if is_brief { Vec::new() } else { host::traffic() };
-        Ok(json!({
-            "tracker": !gauges.is_null(),
-            "running": self.directories.is_running(),
-            "uplinks": uplinks_json(&snapshot, &gauges, &traffic, only, is_brief),
-        }))
+        let mut reply = Object::new();
+        reply.flag("running", self.directories.is_running());
+        reply.flag("tracker", !gauges.is_null());
+        reply.put("uplinks", uplinks_json(&snapshot, &gauges, &traffic, only, is_brief));
+        Ok(Json::Object(reply))
     }
 
-    fn history(&self) -> Answer<Value> {
+    fn history(&self) -> Answer<Json> {
         let (since, only) = (self.number("since_seq")?.unwrap_or(0), self.interface_name()?);
         let rounds = if only.is_some() { ROUNDS_OF_ONE } else { ROUNDS };
         let limit = self.number("limit")?.unwrap_or(rounds);
         let request = format!("samples {since} {limit} {}", only.unwrap_or_default());
-        let Some(mut answer) = self.ask(request.trim_end())? else {
-            return Ok(json!({ "tracker": false, "seq": 0, "interfaces": {} }));
-        };
-        if let Some(members) = answer.as_object_mut() {
-            members.insert("tracker".to_owned(), true.into());
-        }
-        Ok(answer)
+        let answer = self.ask(request.trim_end())?;
+        let mut reply = Object::new();
+        let interfaces = answer.as_ref().and_then(|answer| answer.get("interfaces"));
+        reply.put("interfaces", interfaces.cloned().unwrap_or(Json::Object(Object::new())));
+        reply.number("seq", answer.as_ref().and_then(|answer| answer.number("seq")).unwrap_or(0));
+        reply.flag("tracker", answer.is_some());
+        Ok(Json::Object(reply))
     }
 
-    fn events(&self) -> Answer<Value> {
+    fn events(&self) -> Answer<Json> {
         let since = self.number("since_seq")?.unwrap_or(0);
         let limit = usize::try_from(self.number("limit")?.unwrap_or(EVENTS)).unwrap_or(usize::MAX);
-        let Some(answer) = self.ask("events 0")? else {
-            return Ok(json!({ "tracker": false, "seq": 0, "events": [] }));
-        };
-        let all = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-        let number = |event: &Value| event.get("number").and_then(Value::as_u64).unwrap_or(0);
+        let answer = self.ask("events 0")?;
+        let all = answer.as_ref().and_then(Json::as_array).unwrap_or_default();
+        let number = |event: &Json| event.number("number").unwrap_or(0);
         let last = all.last().map_or(0, number);
         let since = if since > last { 0 } else { since };
-        let newer: Vec<&Value> = all.iter().filter(|event| number(event) > since).collect();
-        let newest = newer.iter().skip(newer.len().saturating_sub(limit));
-        let told = newest.map(|event| {
-            json!({
-                "seq": number(event),
-                "ago": event.get("ago_s"),
-                "interface": event.get("interface"),
-                "event": event.get("event"),
-                "reason": event.get("reason"),
-            })
-        });
-        Ok(json!({ "tracker": true, "seq": last, "events": told.collect::<Vec<Value>>() }))
+        let mut told = Vec::new();
+        for event in all.iter().rev().take_while(|event| number(event) > since).take(limit) {
+            told.push(event_json(event));
+        }
+        told.reverse();
+        let mut reply = Object::new();
+        reply.put("events", Json::Array(told));
+        reply.number("seq", last);
+        reply.flag("tracker", answer.is_some());
+        Ok(Json::Object(reply))
     }
 
-    fn rules(&self) -> Answer<Value> {
+    fn rules(&self) -> Answer<Json> {
         let offset = usize::try_from(self.number("offset")?.unwrap_or(0)).unwrap_or(usize::MAX);
         let limit = usize::try_from(self.number("limit")?.unwrap_or(RULES)).unwrap_or(usize::MAX);
         let is_brief = self.flag("brief")?;
         let snapshot = self.snapshot()?;
-        Ok(json!({
-            "running": snapshot.ruleset.exists,
-            "total": snapshot.config.rules.len(),
-            "rules": rules_page_json(&snapshot, offset, limit, is_brief),
-        }))
+        let mut reply = Object::new();
+        reply.put("rules", rules_page_json(&snapshot, offset, limit, is_brief));
+        reply.flag("running", snapshot.ruleset.exists);
+        reply.number("total", snapshot.config.rules.len() as u64);
+        Ok(Json::Object(reply))
     }
 
-    fn policies(&self) -> Answer<Value> {
+    fn policies(&self) -> Answer<Json> {
         let (only, counts_connections) = (self.text("policy")?, self.flag("connections")?);
         let snapshot = self.snapshot()?;
-        let mut reply = json!({
-            "running": snapshot.ruleset.exists,
-            "policies": members_json(&snapshot, only),
-        });
-        if let (true, Some(members)) = (counts_connections, reply.as_object_mut()) {
-            members.insert("connections".to_owned(), connections(&snapshot)?);
+        let mut reply = Object::new();
+        if counts_connections {
+            reply.put("connections", connections(&snapshot)?);
         }
-        Ok(reply)
+        reply.put("policies", members_json(&snapshot, only));
+        reply.flag("running", snapshot.ruleset.exists);
+        Ok(Json::Object(reply))
     }
 
-    fn check(&self) -> Answer<Value> {
+    fn check(&self) -> Answer<Json> {
         let settings = match settings::load(&self.directories) {
             Ok(settings) => settings,
-            Err(error) => return impossible(format!("{error:#}")),
+            Err(error) => return impossible(&format!("{error:#}")),
         };
         let mut snapshot = self.snapshot().ok();
         let network = snapshot.as_mut().map(|snapshot| &mut snapshot.network);
@@ -242,75 +234,78 @@ impl Call {
         });
         let problems = inspect::all_problems(&settings, network);
         let [(_, errors), (_, warnings), (_, notes)] = problem_counts(&problems);
-        let mut worst: Vec<&Problem> = Vec::new();
+        let mut worst = Vec::new();
         for severity in [Severity::Error, Severity::Warning, Severity::Note] {
-            worst.extend(problems.iter().filter(|problem| problem.severity == severity));
+            for problem in problems.iter().filter(|problem| problem.severity == severity) {
+                if worst.len() < PROBLEMS {
+                    let mut problem = problem.json();
+                    problem.sort_all();
+                    worst.push(problem);
+                }
+            }
         }
-        worst.truncate(PROBLEMS);
         let running = snapshot.filter(|snapshot| snapshot.ruleset.exists);
-        Ok(json!({
-            "errors": errors,
-            "warnings": warnings,
-            "notes": notes,
-            "differs": running.as_ref().map_or(0, show::drift),
-            "problems": worst,
-        }))
+        let mut reply = Object::new();
+        reply.number("differs", running.as_ref().map_or(0, show::drift) as u64);
+        reply.number("errors", errors as u64);
+        reply.number("notes", notes as u64);
+        reply.put("problems", Json::Array(worst));
+        reply.number("warnings", warnings as u64);
+        Ok(Json::Object(reply))
     }
 
-    fn explain(&self) -> Answer<Value> {
+    fn explain(&self) -> Answer<Json> {
         let Some(destination) = self.text("dest")? else {
             return Err(Refusal::InvalidArgument("dest is missing".to_owned()));
         };
         // A page hands over what was typed.
         let port = match self.arguments.get("port") {
-            Some(Value::Number(number)) => Some(number.to_string()),
+            Some(number @ (Json::Number(_) | Json::Decimal(_))) => Some(number.to_string()),
             _ => self.text("port")?.map(str::to_owned),
         };
         let (from, protocol) = (self.text("src")?, self.text("proto")?);
         let asked = Asked { from, destination, protocol, port: port.as_deref(), ..Asked::default() };
         match explain::answer(&asked) {
-            Ok(answer) => match answer.get("error").and_then(Value::as_str) {
+            Ok(answer) => match answer.get("error").and_then(Json::as_str) {
                 Some(mistake) => impossible(mistake),
                 None => Ok(answer),
             },
-            Err(error) => impossible(format!("{error:#}")),
+            Err(error) => impossible(&format!("{error:#}")),
         }
     }
 
-    fn test(&self) -> Answer<Value> {
+    fn test(&self) -> Answer<Json> {
         let Some(name) = self.interface_name()? else {
             return Err(Refusal::InvalidArgument("interface is missing".to_owned()));
         };
         self.ask(&format!("begin_test {name}"))?.map_or_else(|| impossible("no tracker runs"), Ok)
     }
 
-    fn test_result(&self) -> Answer<Value> {
+    fn test_result(&self) -> Answer<Json> {
         let Some(id) = self.number("id")? else {
             return Err(Refusal::InvalidArgument("id is missing".to_owned()));
         };
         let Some(mut result) = self.ask(&format!("test_result {id}"))? else {
             return impossible("no tracker runs");
         };
-        for target in result.get_mut("targets").and_then(Value::as_array_mut).into_iter().flatten() {
-            let Some(members) = target.as_object_mut() else { continue };
-            if let Some(time_us) = members.remove("round_trip_us").as_ref().and_then(Value::as_u64) {
-                members.insert("rtt".to_owned(), (time_us / 100).into());
-            }
+        let Json::Object(reply) = &mut result else { return Ok(result) };
+        if let Some(Json::Array(targets)) = reply.get_mut("targets") {
+            targets.iter_mut().for_each(shorten_finding);
         }
         Ok(result)
     }
 
     fn text(&self, name: &str) -> Answer<Option<&str>> {
         match self.arguments.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty()).map(String::as_str)),
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Text(text)) => Ok(Some(&**text).filter(|text| !text.is_empty())),
             Some(_) => Err(Refusal::InvalidArgument(format!("{name} is not a string"))),
         }
     }
 
     fn number(&self, name: &str) -> Answer<Option<u64>> {
         match self.arguments.get(name) {
-            None | Some(Value::Null) => Ok(None),
+            None | Some(Json::Null) => Ok(None),
             Some(value) => match value.as_u64() {
                 Some(number) => Ok(Some(number)),
                 None => Err(Refusal::InvalidArgument(format!("{name} is not a number from 0 on"))),
@@ -321,8 +316,8 @@ impl Call {
     /// uci and ubus say 0 and 1, too.
     fn flag(&self, name: &str) -> Answer<bool> {
         match self.arguments.get(name) {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
+            None | Some(Json::Null) => Ok(false),
+            Some(Json::Bool(flag)) => Ok(*flag),
             Some(value) => match value.as_u64() {
                 Some(number) => Ok(number != 0),
                 None => Err(Refusal::InvalidArgument(format!("{name} is neither true nor false"))),
@@ -334,15 +329,15 @@ impl Call {
     fn interface_name(&self) -> Answer<Option<&str>> {
         let Some(name) = self.text("interface")? else { return Ok(None) };
         match name.chars().any(|character| character.is_whitespace() || character.is_control()) {
-            true => impossible(format!("{name:?} is not an enabled interface")),
+            true => impossible(&format!("{name:?} is not an enabled interface")),
             false => Ok(Some(name)),
         }
     }
 
     /// None without a tracker; one that does not answer counts as none. What it refuses is an error.
-    fn ask(&self, request: &str) -> Answer<Option<Value>> {
+    fn ask(&self, request: &str) -> Answer<Option<Json>> {
         match ask(&self.directories.control_socket(), request, PATIENCE) {
-            Ok(Some(answer)) => match answer.get("error").and_then(Value::as_str) {
+            Ok(Some(answer)) => match answer.get("error").and_then(Json::as_str) {
                 Some(error) => impossible(error),
                 None => Ok(Some(answer)),
             },
@@ -355,12 +350,12 @@ impl Call {
     }
 
     /// Null without a tracker.
-    fn gauges(&self) -> Value {
+    fn gauges(&self) -> Json {
         self.ask("gauges").ok().flatten().unwrap_or_default()
     }
 
     fn snapshot(&self) -> Answer<Snapshot> {
-        show::snapshot().or_else(|error| impossible(format!("{error:#}")))
+        show::snapshot().or_else(|error| impossible(&format!("{error:#}")))
     }
 
     /// Where the kernel or netifd do not answer, what the configuration and the files say.
@@ -388,7 +383,7 @@ fn arguments_by_stdin() -> String {
     while let Ok(length @ 1..) = stdin.read(&mut piece) {
         arguments.extend_from_slice(piece.get(..length).unwrap_or_default());
         let text = String::from_utf8_lossy(&arguments);
-        let is_unfinished = serde_json::from_str::<Value>(&text).is_err_and(|error| error.is_eof());
+        let is_unfinished = json::read(&text).is_err_and(|mistake| mistake.is_unfinished);
         if !is_unfinished {
             break;
         }
@@ -399,16 +394,38 @@ fn arguments_by_stdin() -> String {
     }
 }
 
-fn connections(snapshot: &Snapshot) -> Answer<Value> {
+fn event_json(event: &Json) -> Json {
+    let mut object = Object::new();
+    object.number("ago", event.number("ago_s").unwrap_or(0));
+    object.text("event", event.text("event"));
+    object.text("interface", event.text("interface"));
+    object.text("reason", event.text("reason"));
+    object.number("seq", event.number("number").unwrap_or(0));
+    Json::Object(object)
+}
+
+/// A page shows tenths of a millisecond.
+fn shorten_finding(target: &mut Json) {
+    let Json::Object(object) = target else { return };
+    if let Some(time_us) = object.remove("round_trip_us").and_then(|time| time.as_u64()) {
+        object.number("rtt", time_us / 100);
+        object.sort();
+    }
+}
+
+fn connections(snapshot: &Snapshot) -> Answer<Json> {
     let mask = snapshot.config.globals.mask;
     let counts = match conntrack::count_by_mark(mask.bits()) {
         Ok(counts) => counts,
-        Err(error) => return impossible(format!("cannot read the connections: {error}")),
+        Err(error) => return impossible(&format!("cannot read the connections: {error}")),
     };
-    let interfaces = snapshot.config.interfaces.iter().filter(|interface| interface.enabled);
-    let counted = interfaces.map(|interface| {
-        let count = counts.get(&mask.interface(interface.id)).copied().unwrap_or(0);
-        (interface.name.clone(), count.into())
-    });
-    Ok(Value::Object(counted.collect()))
+    let mut counted = Object::new();
+    for interface in &snapshot.config.interfaces {
+        if interface.enabled {
+            let count = counts.get(&mask.interface(interface.id)).copied().unwrap_or(0);
+            counted.number(&interface.name, count);
+        }
+    }
+    counted.sort();
+    Ok(Json::Object(counted))
 }

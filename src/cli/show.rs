@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::address::Family;
 use crate::config::problem_counts;
 use crate::control::ask;
+use crate::json::Json;
 use crate::network::change::{Leftovers, Observed, Wanted, diff};
 use crate::nft;
 use crate::plan::plan;
 use crate::report::{
-    Json, Snapshot, connected_json, connected_text, interfaces_json, interfaces_text, internal_json,
-    internal_text, metrics_text, policies_json, policies_text, rules_json, rules_text, status_json,
-    status_text,
+    Snapshot, connected_json, connected_text, interfaces_json, interfaces_text, internal_json, internal_text,
+    metrics_text, policies_json, policies_text, rules_json, rules_text, status_json, status_text,
 };
 use crate::system::files::{Directories, uptime_s, write_atomically};
 use crate::system::netlink::NetlinkError;
@@ -30,9 +30,9 @@ pub(super) fn report(arguments: &Arguments) -> Result<ExitCode> {
     let is_verbose = arguments.is_verbose;
     let (text, json) = match arguments.verb.as_str() {
         "interfaces" => (interfaces_text(&snapshot), interfaces_json(&snapshot, None)),
-        "policies" => (policies_text(&snapshot), policies_json(&snapshot).into()),
-        "connected" => (connected_text(&snapshot), connected_json(&snapshot).into()),
-        "rules" => (rules_text(&snapshot, is_verbose), rules_json(&snapshot).into()),
+        "policies" => (policies_text(&snapshot), policies_json(&snapshot)),
+        "connected" => (connected_text(&snapshot), connected_json(&snapshot)),
+        "rules" => (rules_text(&snapshot, is_verbose), rules_json(&snapshot)),
         _ => (status_text(&snapshot), status_json(&snapshot)),
     };
     print_as(arguments, &text, &json);
@@ -76,7 +76,7 @@ pub(super) fn internal(arguments: &Arguments) -> Result<ExitCode> {
     let snapshot = snapshot()?;
     let addresses = crate::system::route::listing::address_listing(family).unwrap_or_default();
     let text = internal_text(&snapshot, family, &settings::release(), &addresses);
-    print_as(arguments, &text, &internal_json(&snapshot).into());
+    print_as(arguments, &text, &internal_json(&snapshot));
     Ok(0)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn metrics(arguments: &Arguments) -> Result<ExitCode> {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             write_atomically(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        None => print_as(arguments, &text, &Json::Plain(text.as_str().into())),
+        None => print_as(arguments, &text, &Json::from(&*text)),
     }
     Ok(0)
 }

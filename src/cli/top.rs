@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use crate::address::Family;
-use crate::config::Policy;
 use crate::control::ask;
+use crate::json::Json;
 use crate::plan::{Choice, choose, percentages, uplinks};
 use crate::report::{
     Picture, Row, Screen as Size, Snapshot, age, interface_states, last_resort_name, top_lines,
@@ -144,65 +143,64 @@ impl Gauge {
     /// The target that answers best speaks for the uplink.
     fn add_history(&self, row: &mut Row) {
         let Some(history) = self.ask(&format!("history {}", row.name)) else { return };
-        let number = |target: &Value, key: &str| target.get(key).and_then(Value::as_u64);
-        let targets = history.get("targets").and_then(Value::as_array);
-        let best = targets
-            .into_iter()
-            .flatten()
-            .min_by_key(|target| (number(target, "loss_permille"), number(target, "mean_us")));
+        let badness = |target: &Json| (target.number("loss_permille"), target.number("mean_us"));
+        let mut best: Option<&Json> = None;
+        for target in history.items("targets") {
+            if best.is_none_or(|best| badness(target) < badness(best)) {
+                best = Some(target);
+            }
+        }
         let Some(best) = best else { return };
-        row.loss_permille = number(best, "loss_permille");
-        row.round_trip_us = number(best, "mean_us").filter(|_| number(best, "answered") > Some(0));
-        let probes = best.get("probes").and_then(Value::as_array);
-        row.probes = probes.into_iter().flatten().map(Value::as_u64).collect();
+        row.loss_permille = best.number("loss_permille");
+        row.round_trip_us = best.number("mean_us").filter(|_| best.number("answered") > Some(0));
+        for probe in best.items("probes") {
+            row.probes.push(probe.as_u64());
+        }
     }
 
-    fn ask(&self, request: &str) -> Option<Value> {
+    fn ask(&self, request: &str) -> Option<Json> {
         let answer = ask(&self.directories.control_socket(), request, PATIENCE).ok().flatten()?;
         answer.get("error").is_none().then_some(answer)
     }
 }
 
-fn newest(events: &Value) -> Vec<String> {
-    let all: Vec<&Value> = events.as_array().into_iter().flatten().collect();
-    let shown = all.get(all.len().saturating_sub(EVENTS_SHOWN)..).unwrap_or_default();
-    let text = |event: &Value, key: &str| event.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
-    let line = |event: &&Value| {
-        let ago = event.get("ago_s").and_then(Value::as_u64).unwrap_or(0);
-        let (interface, what) = (text(event, "interface"), text(event, "event"));
-        format!("{:>7} ago  {interface:<10} {what:<13} {}", age(ago), text(event, "reason"))
-    };
-    shown.iter().map(line).collect()
+fn newest(events: &Json) -> Vec<String> {
+    let all = events.as_array().unwrap_or_default();
+    let mut lines = Vec::new();
+    for event in all.get(all.len().saturating_sub(EVENTS_SHOWN)..).unwrap_or_default() {
+        let ago = age(event.number("ago_s").unwrap_or(0));
+        let (interface, what) = (event.text("interface"), event.text("event"));
+        lines.push(format!("{ago:>7} ago  {interface:<10} {what:<13} {}", event.text("reason")));
+    }
+    lines
 }
 
 /// `wan 60%, wanb 40%`, both families in one line where they differ.
 fn policies(snapshot: &Snapshot) -> Vec<(String, String)> {
     let uplinks = uplinks(&snapshot.config, &snapshot.network, &snapshot.health);
-    let shares = |policy: &Policy, family: Family| {
-        let choice = choose(policy, family, &uplinks);
-        match &choice {
-            Choice::LastResort(last_resort) => last_resort_name(*last_resort).to_owned(),
-            Choice::Shares(shares) => {
-                let percents = percentages(shares);
-                let named = shares
-                    .iter()
-                    .zip(percents)
-                    .map(|(share, percent)| format!("{} {percent}%", share.interface));
-                named.collect::<Vec<_>>().join(", ")
+    let mut lines = Vec::new();
+    for policy in &snapshot.config.policies {
+        let mut parts = Vec::new();
+        for family in Family::BOTH {
+            let is_of = |name: &str| snapshot.config.interface(name).is_some_and(|one| one.family == family);
+            if policy.members.iter().any(|member| is_of(&member.interface)) {
+                parts.push(shares_text(&choose(policy, family, &uplinks)));
             }
         }
-    };
-    let line = |policy: &Policy| {
-        let mut families: Vec<Family> = policy
-            .members
-            .iter()
-            .filter_map(|member| snapshot.config.interface(&member.interface))
-            .map(|interface| interface.family)
-            .collect();
-        families.sort_unstable();
-        families.dedup();
-        let parts: Vec<String> = families.into_iter().map(|family| shares(policy, family)).collect();
-        (policy.name.clone(), parts.join(" | "))
-    };
-    snapshot.config.policies.iter().map(line).collect()
+        lines.push((policy.name.clone(), parts.join(" | ")));
+    }
+    lines
+}
+
+fn shares_text(choice: &Choice) -> String {
+    match choice {
+        Choice::LastResort(last_resort) => last_resort_name(*last_resort).to_owned(),
+        Choice::Shares(shares) => {
+            let mut named = Vec::new();
+            for (share, percent) in shares.iter().zip(percentages(shares)) {
+                named.push(format!("{} {percent}%", share.interface));
+            }
+            named.join(", ")
+        }
+    }
 }

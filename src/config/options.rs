@@ -3,18 +3,17 @@
 
 mod manual;
 mod markdown;
-
-use serde::Serialize;
+mod schema;
 
 pub use manual::manual;
 pub use markdown::markdown;
+pub use schema::schema;
 
 use DefaultValue::{None as NoDefault, Required, SameAs, Value};
 use SectionKind::{Alert, Globals, Interface, Member, Policy, Rule};
 use ValueType::{Bool, Choice, Duration, Number, PolicyOr, Reference};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SectionKind {
     Globals,
     Interface,
@@ -24,11 +23,10 @@ pub enum SectionKind {
     Alert,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptionSpec {
     pub section: SectionKind,
     pub name: &'static str,
-    #[serde(flatten)]
     pub value: ValueType,
     /// `list` in the file; a single `option` is taken too.
     pub list: bool,
@@ -38,8 +36,7 @@ pub struct OptionSpec {
     pub help: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
     Bool,
     Number {
@@ -88,8 +85,7 @@ pub enum ValueType {
 }
 
 /// As it would be written in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultValue {
     None,
     Value(&'static str),

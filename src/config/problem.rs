@@ -3,12 +3,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
+use crate::json::{Json, Object};
 use crate::uci::{Section, SyntaxError};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Worth knowing.
     Note,
@@ -18,7 +16,7 @@ pub enum Severity {
     Error,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub severity: Severity,
     pub file: String,
@@ -32,10 +30,29 @@ pub struct Problem {
     pub used: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SectionName {
     pub kind: String,
     pub name: String,
+}
+
+impl SectionName {
+    fn json(&self) -> Json {
+        let mut object = Object::new();
+        object.text("kind", &self.kind);
+        object.text("name", &self.name);
+        object.into()
+    }
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
 }
 
 /// Values are shown up to this length.
@@ -52,9 +69,8 @@ pub fn exit_code(problems: &[Problem]) -> u8 {
 
 /// How many of each severity, by name, the worst first.
 pub fn problem_counts(problems: &[Problem]) -> [(&'static str, usize); 3] {
-    let named = [("error", Severity::Error), ("warning", Severity::Warning), ("note", Severity::Note)];
-    named.map(|(name, severity)| {
-        (name, problems.iter().filter(|problem| problem.severity == severity).count())
+    [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
+        (severity.name(), problems.iter().filter(|problem| problem.severity == severity).count())
     })
 }
 
@@ -76,6 +92,20 @@ impl Problem {
     pub fn of_kernel(severity: Severity, text: String) -> Problem {
         let error = SyntaxError { line: 0, text };
         Problem { severity, line: None, ..Problem::of_syntax("kernel", &error) }
+    }
+
+    pub fn json(&self) -> Json {
+        let text = |text: &Option<String>| text.as_deref().map_or(Json::Null, Json::from);
+        let mut object = Object::new();
+        object.text("severity", self.severity.name());
+        object.text("file", &self.file);
+        object.put("line", self.line.map_or(Json::Null, Json::from));
+        object.put("section", self.section.as_ref().map_or(Json::Null, SectionName::json));
+        object.put("option", text(&self.option));
+        object.put("value", text(&self.value));
+        object.text("text", &self.text);
+        object.put("used", text(&self.used));
+        object.into()
     }
 
     pub fn is_note(&self) -> bool {
@@ -146,7 +176,11 @@ pub(super) fn shown(value: &str) -> String {
             text.push('…');
             break;
         }
-        if letter.is_control() { text.extend(letter.escape_default()) } else { text.push(letter) }
+        if letter.is_control() {
+            text.push_str(&letter.escape_default().to_string());
+        } else {
+            text.push(letter);
+        }
     }
     text
 }

@@ -75,13 +75,13 @@ impl Reader<'_> {
             self.skip_space();
             let name = self.string()?;
             self.skip_space();
-            self.expect(b':')?;
-            object.members.push((name, self.value(depth_left)?));
+            self.demand(b':')?;
+            object.add(name, self.value(depth_left)?);
             self.skip_space();
             if self.take(b'}') {
                 return Some(Json::Object(object));
             }
-            self.expect(b',')?;
+            self.demand(b',')?;
         }
     }
 
@@ -98,12 +98,12 @@ impl Reader<'_> {
             if self.take(b']') {
                 return Some(Json::Array(items));
             }
-            self.expect(b',')?;
+            self.demand(b',')?;
         }
     }
 
     fn string(&mut self) -> Option<String> {
-        self.expect(b'"')?;
+        self.demand(b'"')?;
         let mut string = String::new();
         loop {
             let start = self.place;
@@ -114,7 +114,7 @@ impl Reader<'_> {
             if self.take(b'"') {
                 return Some(string);
             }
-            self.expect(b'\\')?;
+            self.demand(b'\\')?;
             string.push(self.escaped()?);
         }
     }
@@ -141,8 +141,8 @@ impl Reader<'_> {
         if !(0xd800..0xdc00).contains(&first) {
             return char::from_u32(first);
         }
-        self.expect(b'\\')?;
-        self.expect(b'u')?;
+        self.demand(b'\\')?;
+        self.demand(b'u')?;
         let second = self.four_digits()?.checked_sub(0xdc00).filter(|half| *half < 0x400)?;
         char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)
     }
@@ -191,7 +191,7 @@ impl Reader<'_> {
 
     fn word(&mut self, word: &str, value: Json) -> Option<Json> {
         for byte in word.bytes() {
-            self.expect(byte)?;
+            self.demand(byte)?;
         }
         Some(value)
     }
@@ -202,7 +202,7 @@ impl Reader<'_> {
         }
     }
 
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    fn demand(&mut self, byte: u8) -> Option<()> {
         self.take(byte).then_some(())
     }
 

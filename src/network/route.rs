@@ -5,16 +5,13 @@ mod text;
 
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use crate::address::{Family, Prefix};
 use crate::sorted::SortedMap;
 
 pub use text::{RouteCommand, listing};
 
 /// RTN_*: what the route does with a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteKind {
     Unicast,
     Local,
@@ -81,53 +78,43 @@ pub mod scope {
     pub const HOST: u8 = 254;
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     pub family: Family,
     pub table: u32,
     pub kind: RouteKind,
     pub destination: Prefix,
     /// IPv6 source-specific routing (`from`).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Prefix>,
     pub tos: u8,
     pub protocol: u8,
     pub scope: u8,
     pub metric: u32,
     /// One for an ordinary route, several for multipath, none for `unreachable` and its like.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hops: Vec<Hop>,
     /// A nexthop object; `hops` then only tells what it resolves to.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub nexthop_id: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_source: Option<IpAddr>,
     /// RTA_METRICS by RTAX number (1 the set of locked ones, 2 mtu, 8 advmss, 16 congctl …).
-    #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub metrics: SortedMap<u16, MetricValue>,
     /// Attributes we have no use for, copied as they came.
-    #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub other: SortedMap<u16, Vec<u8>>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hop {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// May be of the other family (`via inet6 …`).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
     pub onlink: bool,
     /// 1 is the kernel's default (0 is taken as 1); meaningful in multipath routes only.
     pub weight: u16,
     /// Attributes of this hop we have no use for (encapsulation, realms, see `attribute`), copied as they
     /// came.
-    #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub other: SortedMap<u16, Vec<u8>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetricValue {
     Number(u32),
     Text(String),

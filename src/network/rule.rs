@@ -2,40 +2,31 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use crate::address::{Family, Prefix};
 use crate::sorted::SortedMap;
 
 use super::route::protocol_name;
 use super::{TABLE_LOCAL, TABLE_MAIN};
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IpRule {
     pub family: Family,
     pub priority: u32,
     pub inverted: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Prefix>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Prefix>,
     pub tos: u8,
     /// Value and mask.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<(u32, u32)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub input_device: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_device: Option<String>,
     pub action: RuleAction,
     pub protocol: u8,
     /// Selectors we have no use for; a rule that has any is never one of ours.
-    #[serde(skip_serializing_if = "SortedMap::is_empty")]
     pub other: SortedMap<u16, Vec<u8>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RuleAction {
     Lookup(u32),
     Blackhole,

@@ -3,21 +3,18 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use crate::address::Family;
 
 use super::{DeviceAddress, Network, scope};
 
 /// A source address and where it was found, for a host to warn of a mere guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     pub address: IpAddr,
     pub origin: SourceOrigin,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceOrigin {
     /// An address of the interface itself.
     Own,
@@ -46,14 +43,15 @@ pub enum Reach {
 /// is still preferred before a deprecated one, then a global one before a unique local one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Preference {
-    is_useless: bool,
-    is_deprecated: bool,
-    reach: Reach,
+    /// Of four bits.
+    pub(super) rank: u8,
 }
 
 pub fn preference(address: IpAddr, is_deprecated: bool) -> Preference {
     let reach = reach(address);
-    Preference { is_useless: reach == Reach::Nowhere, is_deprecated, reach }
+    let is_useless = reach == Reach::Nowhere;
+    // What weighs most has the highest bit.
+    Preference { rank: u8::from(is_useless) << 3 | u8::from(is_deprecated) << 2 | reach as u8 }
 }
 
 pub fn reach(address: IpAddr) -> Reach {

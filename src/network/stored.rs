@@ -1,205 +1,312 @@
-//! A network read back from the JSON of `mwan3 dump`, by hand: what serde derives for it is 60 KB on MIPS.
-//! What is absent has its default where one makes sense; names nobody knows are passed over.
+//! A network read back from the JSON of `mwan3 dump`. What is absent has its default where one makes sense;
+//! names nobody knows are passed over.
 
-use std::str::FromStr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use serde::de::{Deserialize, Deserializer, Error};
-use serde_json::{Map, Value};
-
-use crate::address::Family;
+use crate::address::{Family, Prefix};
+use crate::json::{self, Json};
 use crate::sorted::SortedMap;
 
 use super::{
     Device, DeviceAddress, Hop, InterfaceAddress, LogicalInterface, MetricValue, Network, Route, RouteKind,
 };
 
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Network, D::Error> {
-        network(&Value::deserialize(deserializer)?).map_err(Error::custom)
+impl Network {
+    /// What `json` wrote, or somebody by hand.
+    pub fn read(text: &str) -> Result<Network, String> {
+        let json = json::read(text).map_err(|mistake| mistake.to_string())?;
+        let mut reader = Reader { complaint: None };
+        let network = reader.network(&json);
+        match reader.complaint {
+            None => Ok(network),
+            Some(complaint) => Err(complaint),
+        }
     }
 }
 
-type Read<T> = Result<T, String>;
-
-fn network(value: &Value) -> Read<Network> {
-    let fields = Fields::of(value)?;
-    Ok(Network {
-        interfaces: map(fields.required("interfaces")?, logical_interface)?,
-        devices: list(fields.required("devices")?, device)?,
-        routes: list(fields.required("routes")?, route)?,
-        has_ipv6: fields.optional("has_ipv6", flag)?.unwrap_or(true),
-        fw4_sets: fields.optional("fw4_sets", |sets| map(sets, |set| list(set, parsed)))?.unwrap_or_default(),
-        ..Network::default()
-    })
+/// Keeps the first complaint. What is read from then on is of no use to anybody, so any value will do.
+struct Reader {
+    complaint: Option<String>,
 }
 
-fn logical_interface(value: &Value) -> Read<LogicalInterface> {
-    let fields = Fields::of(value)?;
-    Ok(LogicalInterface {
-        up: flag(fields.required("up")?)?,
-        device: fields.text("device")?,
-        uptime_s: fields.number("uptime_s")?.unwrap_or(0),
-        addresses: fields.list("addresses", interface_address)?,
-        prefixes: fields.list("prefixes", parsed)?,
-        assigned: fields.list("assigned", parsed)?,
-        gateways: fields.list("gateways", parsed)?,
-        name_servers: fields.list("name_servers", parsed)?,
-    })
-}
-
-fn interface_address(value: &Value) -> Read<InterfaceAddress> {
-    let fields = Fields::of(value)?;
-    Ok(InterfaceAddress {
-        address: parsed(fields.required("address")?)?,
-        length: number(fields.required("length")?)?,
-    })
-}
-
-fn device(value: &Value) -> Read<Device> {
-    let fields = Fields::of(value)?;
-    Ok(Device {
-        index: number(fields.required("index")?)?,
-        name: text(fields.required("name")?)?,
-        kind: fields.text("kind")?,
-        up: flag(fields.required("up")?)?,
-        carrier: flag(fields.required("carrier")?)?,
-        addresses: fields.list("addresses", device_address)?,
-    })
-}
-
-fn device_address(value: &Value) -> Read<DeviceAddress> {
-    let fields = Fields::of(value)?;
-    Ok(DeviceAddress {
-        address: parsed(fields.required("address")?)?,
-        length: number(fields.required("length")?)?,
-        scope: fields.number("scope")?.unwrap_or(0),
-        deprecated: fields.flag("deprecated")?,
-        tentative: fields.flag("tentative")?,
-    })
-}
-
-fn route(value: &Value) -> Read<Route> {
-    let fields = Fields::of(value)?;
-    Ok(Route {
-        family: family(fields.required("family")?)?,
-        table: number(fields.required("table")?)?,
-        kind: kind(fields.required("kind")?)?,
-        destination: parsed(fields.required("destination")?)?,
-        source: fields.optional("source", parsed)?,
-        tos: fields.number("tos")?.unwrap_or(0),
-        protocol: number(fields.required("protocol")?)?,
-        scope: fields.number("scope")?.unwrap_or(0),
-        metric: fields.number("metric")?.unwrap_or(0),
-        hops: fields.list("hops", hop)?,
-        nexthop_id: fields.number("nexthop_id")?,
-        preferred_source: fields.optional("preferred_source", parsed)?,
-        metrics: numbered(&fields, "metrics", metric_value)?,
-        other: numbered(&fields, "other", bytes)?,
-    })
-}
-
-fn hop(value: &Value) -> Read<Hop> {
-    let fields = Fields::of(value)?;
-    Ok(Hop {
-        device: fields.text("device")?,
-        gateway: fields.optional("gateway", parsed)?,
-        onlink: fields.flag("onlink")?,
-        weight: fields.number("weight")?.unwrap_or(0),
-        other: numbered(&fields, "other", bytes)?,
-    })
-}
-
-fn family(value: &Value) -> Read<Family> {
-    let name = text(value)?;
-    let known = Family::BOTH.into_iter().find(|family| family.to_string() == name);
-    known.ok_or_else(|| format!("no family: {name}"))
-}
-
-fn kind(value: &Value) -> Read<RouteKind> {
-    let name = text(value)?;
-    RouteKind::of_name(&name).ok_or_else(|| format!("no kind of route: {name}"))
-}
-
-fn metric_value(value: &Value) -> Read<MetricValue> {
-    match value {
-        Value::String(text) => Ok(MetricValue::Text(text.clone())),
-        _ => number(value).map(MetricValue::Number),
-    }
-}
-
-fn bytes(value: &Value) -> Read<Vec<u8>> {
-    list(value, number)
-}
-
-/// The members of an object.
-struct Fields<'a>(&'a Map<String, Value>);
-
-impl<'a> Fields<'a> {
-    fn of(value: &'a Value) -> Read<Fields<'a>> {
-        value.as_object().map(Fields).ok_or_else(|| unlike("an object", value))
+impl Reader {
+    fn network(&mut self, from: &Json) -> Network {
+        self.need(from, &["interfaces", "devices", "routes"]);
+        let mut network = Network::default();
+        for (name, interface) in self.members(from, "interfaces") {
+            network.interfaces.insert(name.clone(), self.logical_interface(interface));
+        }
+        network.devices = self.list(from, "devices", Reader::device);
+        network.routes = self.list(from, "routes", Reader::route);
+        network.has_ipv6 = self.find(from, "has_ipv6").is_none_or(|value| self.as_flag(value));
+        for (name, set) in self.members(from, "fw4_sets") {
+            network.fw4_sets.insert(name.clone(), self.as_list(set, Reader::as_prefix));
+        }
+        network
     }
 
-    fn required(&self, name: &str) -> Read<&'a Value> {
-        self.0.get(name).ok_or_else(|| format!("missing field `{name}`"))
-    }
-
-    fn optional<T>(&self, name: &str, read: impl FnOnce(&Value) -> Read<T>) -> Read<Option<T>> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => read(value).map(Some),
+    fn logical_interface(&mut self, from: &Json) -> LogicalInterface {
+        self.need(from, &["up"]);
+        LogicalInterface {
+            up: self.flag(from, "up"),
+            device: self.text(from, "device"),
+            uptime_s: self.find(from, "uptime_s").map_or(0, |value| self.as_number(value, u64::MAX)),
+            addresses: self.list(from, "addresses", Reader::interface_address),
+            prefixes: self.list(from, "prefixes", Reader::as_prefix),
+            assigned: self.list(from, "assigned", Reader::as_address),
+            gateways: self.list(from, "gateways", Reader::as_address),
+            name_servers: self.list(from, "name_servers", Reader::as_address),
         }
     }
 
-    fn text(&self, name: &str) -> Read<Option<String>> {
-        self.optional(name, text)
+    fn interface_address(&mut self, from: &Json) -> InterfaceAddress {
+        self.need(from, &["address", "length"]);
+        InterfaceAddress {
+            address: self.address(from, "address").unwrap_or(NO_ADDRESS),
+            length: self.u8(from, "length"),
+        }
     }
 
-    fn flag(&self, name: &str) -> Read<bool> {
-        Ok(self.optional(name, flag)?.unwrap_or(false))
+    fn device(&mut self, from: &Json) -> Device {
+        self.need(from, &["index", "name", "up", "carrier"]);
+        Device {
+            index: self.u32(from, "index"),
+            name: self.text(from, "name").unwrap_or_default(),
+            kind: self.text(from, "kind"),
+            up: self.flag(from, "up"),
+            carrier: self.flag(from, "carrier"),
+            addresses: self.list(from, "addresses", Reader::device_address),
+        }
     }
 
-    fn number<N: TryFrom<u64>>(&self, name: &str) -> Read<Option<N>> {
-        self.optional(name, number)
+    fn device_address(&mut self, from: &Json) -> DeviceAddress {
+        let InterfaceAddress { address, length } = self.interface_address(from);
+        DeviceAddress {
+            address,
+            length,
+            scope: self.u8(from, "scope"),
+            deprecated: self.flag(from, "deprecated"),
+            tentative: self.flag(from, "tentative"),
+        }
     }
 
-    fn list<T>(&self, name: &str, read: fn(&Value) -> Read<T>) -> Read<Vec<T>> {
-        Ok(self.optional(name, |value| list(value, read))?.unwrap_or_default())
+    fn route(&mut self, from: &Json) -> Route {
+        self.need(from, &["family", "table", "kind", "destination", "protocol"]);
+        Route {
+            family: self.family(from),
+            table: self.u32(from, "table"),
+            kind: self.kind(from),
+            destination: self.prefix(from, "destination").unwrap_or(Prefix::any(Family::Ipv4)),
+            source: self.prefix(from, "source"),
+            tos: self.u8(from, "tos"),
+            protocol: self.u8(from, "protocol"),
+            scope: self.u8(from, "scope"),
+            metric: self.u32(from, "metric"),
+            hops: self.list(from, "hops", Reader::hop),
+            nexthop_id: self.find(from, "nexthop_id").map(|value| self.as_u32(value)),
+            preferred_source: self.address(from, "preferred_source"),
+            metrics: self.metrics(from),
+            other: self.attributes(from),
+        }
+    }
+
+    fn hop(&mut self, from: &Json) -> Hop {
+        Hop {
+            device: self.text(from, "device"),
+            gateway: self.address(from, "gateway"),
+            onlink: self.flag(from, "onlink"),
+            weight: self
+                .find(from, "weight")
+                .map_or(0, |value| self.as_number(value, u16::MAX.into()) as u16),
+            other: self.attributes(from),
+        }
+    }
+
+    fn family(&mut self, from: &Json) -> Family {
+        let name = self.text(from, "family").unwrap_or_default();
+        match &*name {
+            "ipv4" => Family::Ipv4,
+            "ipv6" => Family::Ipv6,
+            _ => {
+                self.complain(format!("no family: {name}"));
+                Family::Ipv4
+            }
+        }
+    }
+
+    fn kind(&mut self, from: &Json) -> RouteKind {
+        let name = self.text(from, "kind").unwrap_or_default();
+        RouteKind::of_name(&name).unwrap_or_else(|| {
+            self.complain(format!("no kind of route: {name}"));
+            RouteKind::Unicast
+        })
+    }
+
+    fn metrics(&mut self, from: &Json) -> SortedMap<u16, MetricValue> {
+        let mut metrics = SortedMap::new();
+        for (name, value) in self.members(from, "metrics") {
+            let value = match value {
+                Json::Text(text) => MetricValue::Text(text.clone()),
+                _ => MetricValue::Number(self.as_u32(value)),
+            };
+            metrics.insert(self.number_in(name), value);
+        }
+        metrics
+    }
+
+    /// The bytes of attributes by their numbers.
+    fn attributes(&mut self, from: &Json) -> SortedMap<u16, Vec<u8>> {
+        let mut attributes = SortedMap::new();
+        for (name, bytes) in self.members(from, "other") {
+            let bytes = self.as_list(bytes, Reader::as_u8);
+            attributes.insert(self.number_in(name), bytes);
+        }
+        attributes
+    }
+
+    fn number_in(&mut self, name: &str) -> u16 {
+        name.parse().unwrap_or_else(|_| {
+            self.complain(format!("not a number: {name}"));
+            0
+        })
     }
 }
 
-fn list<T>(value: &Value, read: fn(&Value) -> Read<T>) -> Read<Vec<T>> {
-    value.as_array().ok_or_else(|| unlike("a list", value))?.iter().map(read).collect()
+/// Members by name: what is absent or null is nothing, a zero, false or empty.
+impl Reader {
+    fn need(&mut self, from: &Json, names: &[&str]) {
+        for name in names {
+            if self.find(from, name).is_none() {
+                self.complain(format!("missing field `{name}`"));
+            }
+        }
+    }
+
+    fn find<'a>(&mut self, from: &'a Json, name: &str) -> Option<&'a Json> {
+        let Some(object) = from.as_object() else {
+            self.complain_of("an object", from);
+            return None;
+        };
+        object.get(name).filter(|value| **value != Json::Null)
+    }
+
+    fn members<'a>(&mut self, from: &'a Json, name: &str) -> &'a [(String, Json)] {
+        match self.find(from, name) {
+            None => &[],
+            Some(Json::Object(object)) => object.members(),
+            Some(other) => {
+                self.complain_of("an object", other);
+                &[]
+            }
+        }
+    }
+
+    fn list<T>(&mut self, from: &Json, name: &str, read: fn(&mut Reader, &Json) -> T) -> Vec<T> {
+        self.find(from, name).map_or(Vec::new(), |items| self.as_list(items, read))
+    }
+
+    fn text(&mut self, from: &Json, name: &str) -> Option<String> {
+        let value = self.find(from, name)?;
+        if value.as_str().is_none() {
+            self.complain_of("a text", value);
+        }
+        value.as_str().map(str::to_owned)
+    }
+
+    fn flag(&mut self, from: &Json, name: &str) -> bool {
+        self.find(from, name).is_some_and(|value| self.as_flag(value))
+    }
+
+    fn u8(&mut self, from: &Json, name: &str) -> u8 {
+        self.find(from, name).map_or(0, |value| self.as_u8(value))
+    }
+
+    fn u32(&mut self, from: &Json, name: &str) -> u32 {
+        self.find(from, name).map_or(0, |value| self.as_u32(value))
+    }
+
+    fn address(&mut self, from: &Json, name: &str) -> Option<IpAddr> {
+        self.find(from, name).map(|value| self.as_address(value))
+    }
+
+    fn prefix(&mut self, from: &Json, name: &str) -> Option<Prefix> {
+        self.find(from, name).map(|value| self.as_prefix(value))
+    }
 }
 
-fn map<T>(value: &Value, read: fn(&Value) -> Read<T>) -> Read<SortedMap<String, T>> {
-    let members = value.as_object().ok_or_else(|| unlike("an object", value))?;
-    members.iter().map(|(name, value)| Ok((name.clone(), read(value)?))).collect()
+/// Values.
+impl Reader {
+    fn as_list<T>(&mut self, value: &Json, read: fn(&mut Reader, &Json) -> T) -> Vec<T> {
+        let mut list = Vec::new();
+        for item in self.as_items(value) {
+            list.push(read(self, item));
+        }
+        list
+    }
+
+    fn as_items<'a>(&mut self, value: &'a Json) -> &'a [Json] {
+        value.as_array().unwrap_or_else(|| {
+            self.complain_of("a list", value);
+            &[]
+        })
+    }
+
+    fn as_flag(&mut self, value: &Json) -> bool {
+        value.as_bool().unwrap_or_else(|| {
+            self.complain_of("true or false", value);
+            false
+        })
+    }
+
+    fn as_number(&mut self, value: &Json, largest: u64) -> u64 {
+        value.as_u64().filter(|number| *number <= largest).unwrap_or_else(|| {
+            self.complain_of("a number in range", value);
+            0
+        })
+    }
+
+    fn as_u8(&mut self, value: &Json) -> u8 {
+        self.as_number(value, u8::MAX.into()) as u8
+    }
+
+    fn as_u32(&mut self, value: &Json) -> u32 {
+        self.as_number(value, u32::MAX.into()) as u32
+    }
+
+    fn as_address(&mut self, value: &Json) -> IpAddr {
+        let text = self.as_address_text(value);
+        text.parse().unwrap_or_else(|_| {
+            self.complain_of_address(text);
+            NO_ADDRESS
+        })
+    }
+
+    fn as_prefix(&mut self, value: &Json) -> Prefix {
+        let text = self.as_address_text(value);
+        text.parse().unwrap_or_else(|()| {
+            self.complain_of_address(text);
+            Prefix::host(NO_ADDRESS)
+        })
+    }
+
+    fn as_address_text<'a>(&mut self, value: &'a Json) -> &'a str {
+        value.as_str().unwrap_or_else(|| {
+            self.complain_of("an address", value);
+            ""
+        })
+    }
+
+    fn complain_of_address(&mut self, text: &str) {
+        self.complain(format!("not an address or network: {text}"));
+    }
+
+    fn complain_of(&mut self, wanted: &str, found: &Json) {
+        self.complain(format!("expected {wanted}, found {found}"));
+    }
+
+    fn complain(&mut self, complaint: String) {
+        self.complaint.get_or_insert(complaint);
+    }
 }
 
-/// An object whose members have numbers for names.
-fn numbered<T>(fields: &Fields<'_>, name: &str, read: fn(&Value) -> Read<T>) -> Read<SortedMap<u16, T>> {
-    let members = fields.optional(name, |value| map(value, read))?.unwrap_or_default();
-    let number = |name: String| name.parse().map_err(|_| format!("not a number: {name}"));
-    members.into_iter().map(|(name, value)| Ok((number(name)?, value))).collect()
-}
-
-fn parsed<T: FromStr>(value: &Value) -> Read<T> {
-    let text = value.as_str().ok_or_else(|| unlike("an address", value))?;
-    text.parse().map_err(|_| format!("not an address or network: {text}"))
-}
-
-fn text(value: &Value) -> Read<String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| unlike("a text", value))
-}
-
-fn flag(value: &Value) -> Read<bool> {
-    value.as_bool().ok_or_else(|| unlike("true or false", value))
-}
-
-fn number<N: TryFrom<u64>>(value: &Value) -> Read<N> {
-    value.as_u64().and_then(|number| number.try_into().ok()).ok_or_else(|| unlike("a number in range", value))
-}
-
-fn unlike(wanted: &str, found: &Value) -> String {
-    format!("expected {wanted}, found {found}")
-}
+const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

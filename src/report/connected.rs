@@ -1,8 +1,7 @@
 //! The networks that are left to table main.
 
-use serde_json::{Value, json};
-
 use crate::address::Family;
+use crate::json::{Json, Object};
 use crate::plan::connected;
 
 use super::Snapshot;
@@ -19,14 +18,20 @@ pub fn connected_text(snapshot: &Snapshot) -> String {
     text
 }
 
-pub fn connected_json(snapshot: &Snapshot) -> Value {
-    json!({ "ipv4": networks(snapshot, Family::Ipv4), "ipv6": networks(snapshot, Family::Ipv6) })
+pub fn connected_json(snapshot: &Snapshot) -> Json {
+    let mut object = Object::new();
+    object.put("ipv4", Json::texts(networks(snapshot, Family::Ipv4)));
+    object.put("ipv6", Json::texts(networks(snapshot, Family::Ipv6)));
+    Json::Object(object)
 }
 
 /// Nothing while the kernel holds no such set: then nothing is treated as connected.
 fn networks(snapshot: &Snapshot, family: Family) -> Vec<String> {
-    if !snapshot.ruleset.sets.contains_key(&format!("connected_{family}")) {
-        return Vec::new();
+    let mut networks = Vec::new();
+    if snapshot.ruleset.sets.contains_key(&format!("connected_{family}")) {
+        for network in &connected(&snapshot.network, family) {
+            networks.push(network.to_string());
+        }
     }
-    connected(&snapshot.network, family).iter().map(ToString::to_string).collect()
+    networks
 }

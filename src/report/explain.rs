@@ -3,11 +3,10 @@
 
 mod flow;
 
-use serde_json::{Map, Value, json};
-
 pub use flow::{Flow, flow_text, flows_json};
 
 use crate::config::Config;
+use crate::json::{Json, Object};
 use crate::plan::explain::{Decision, Hop, Passed, Place, Stage, Standing, Way};
 use crate::plan::{Explanation, Question, protocol_name};
 
@@ -30,57 +29,96 @@ pub fn explain_text(config: &Config, question: &Question, answer: &Explanation<'
     for member in answer.members.iter().filter(|member| member.state != "active") {
         text.push_str(&format!("  {} is {} (tier {})\n", member.interface, member.state, member.metric));
     }
-    let mut list = |title: &str, lines: Vec<String>| {
-        if !lines.is_empty() {
-            text.push_str(&format!("{title}:\n"));
-            lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
-        }
-    };
-    list("Why", why(answer));
-    list("Rules that would take it if more were known", answer.possible.iter().map(passed_text).collect());
-    list("Rules that do not match", answer.passed.iter().map(passed_text).collect());
+    push_list(&mut text, "Why", &why(answer));
+    push_list(&mut text, "Rules that would take it if more were known", &passed_texts(&answer.possible));
+    push_list(&mut text, "Rules that do not match", &passed_texts(&answer.passed));
     text
 }
 
-pub fn explain_json(config: &Config, question: &Question, answer: &Explanation<'_>) -> Value {
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| {
-        if !value.is_null() {
-            object.insert(name.to_owned(), value);
+fn push_list(text: &mut String, title: &str, lines: &[String]) {
+    if !lines.is_empty() {
+        text.push_str(&format!("{title}:\n"));
+        for line in lines {
+            text.push_str(&format!("  {line}\n"));
         }
-    };
-    put("family", json!(question.family()));
-    put("src", json!(answer.source));
-    put("dest", json!(question.destination));
-    put("proto", json!(question.protocol.map(protocol_name)));
-    put("sport", json!(question.source_port));
-    put("port", json!(question.destination_port));
-    put("device", json!(question.input_device));
-    put("stage", json!(stage_name(&answer.stage)));
-    put("verdict", json!(verdict(answer)));
-    put("certain", json!(answer.possible.is_empty()));
-    if let Stage::Rule(decision) = &answer.stage {
-        put("rule", json!(decision.rule.name));
-        put("rule_number", json!(decision.position));
-        put("policy", json!(decision.policy.map(|policy| &policy.name)));
-        put("sticky", json!(decision.rule.sticky_s.is_some()));
-        put("remembered", json!(decision.remembered));
-        put("last_resort", json!(decision.last_resort.map(last_resort_name)));
     }
-    put("rules", json!(config.rules.len()));
-    let shares = percentages(&answer.ways);
-    let ways = answer.ways.iter().zip(shares).map(|(way, percent)| way_json(way, percent));
-    let mut put_list = |name: &str, room: usize, values: Vec<Value>| {
-        let (shown, more) = within(room, values);
-        put(name, Value::Array(shown));
-        put(&format!("{name}_more"), json!(more));
-    };
-    put_list("ways", WAYS_ROOM, ways.collect());
-    put_list("members", MEMBERS_ROOM, answer.members.iter().map(member_json).collect());
-    put_list("maybe", RULES_ROOM, answer.possible.iter().map(passed_json).collect());
-    put_list("not_matched", RULES_ROOM, answer.passed.iter().map(passed_json).collect());
-    put_list("why", WHY_ROOM, why(answer).into_iter().map(Value::String).collect());
-    Value::Object(object)
+}
+
+pub fn explain_json(config: &Config, question: &Question, answer: &Explanation<'_>) -> Json {
+    let mut object = Object::new();
+    put_question(question, answer, &mut object);
+    object.text("stage", stage_name(&answer.stage));
+    object.text("verdict", verdict(answer));
+    object.flag("certain", answer.possible.is_empty());
+    if let Stage::Rule(decision) = &answer.stage {
+        put_decision(decision, &mut object);
+    }
+    object.number("rules", config.rules.len() as u64);
+    let (mut ways, mut members) = (Vec::new(), Vec::new());
+    for (way, percent) in answer.ways.iter().zip(percentages(&answer.ways)) {
+        ways.push(way_json(way, percent));
+    }
+    for member in &answer.members {
+        members.push(member_json(member));
+    }
+    put_list(&mut object, "ways", WAYS_ROOM, ways);
+    put_list(&mut object, "members", MEMBERS_ROOM, members);
+    put_list(&mut object, "maybe", RULES_ROOM, passed_json(&answer.possible));
+    put_list(&mut object, "not_matched", RULES_ROOM, passed_json(&answer.passed));
+    put_list(&mut object, "why", WHY_ROOM, why(answer).into_iter().map(Json::Text).collect());
+    object.sort();
+    Json::Object(object)
+}
+
+fn put_question(question: &Question, answer: &Explanation<'_>, object: &mut Object) {
+    object.text("family", question.family().name());
+    if let Some(source) = answer.source {
+        object.text("src", &source.to_string());
+    }
+    object.text("dest", &question.destination.to_string());
+    if let Some(protocol) = question.protocol {
+        object.text("proto", &protocol_name(protocol));
+    }
+    if let Some(port) = question.source_port {
+        object.number("sport", port.into());
+    }
+    if let Some(port) = question.destination_port {
+        object.number("port", port.into());
+    }
+    if let Some(device) = &question.input_device {
+        object.text("device", device);
+    }
+}
+
+fn put_decision(decision: &Decision<'_>, object: &mut Object) {
+    object.text("rule", &decision.rule.name);
+    object.number("rule_number", decision.position as u64);
+    if let Some(policy) = decision.policy {
+        object.text("policy", &policy.name);
+    }
+    object.flag("sticky", decision.rule.sticky_s.is_some());
+    if let Some(uplink) = decision.remembered {
+        object.text("remembered", uplink);
+    }
+    if let Some(last_resort) = decision.last_resort {
+        object.text("last_resort", last_resort_name(last_resort));
+    }
+}
+
+/// The first of them, and how many more there are.
+fn put_list(object: &mut Object, name: &str, room: usize, mut values: Vec<Json>) {
+    let (mut taken, mut shown) = (0, 0);
+    for value in &values {
+        taken += value.to_string().len() + 1;
+        if taken > room {
+            break;
+        }
+        shown += 1;
+    }
+    let more = values.len() - shown;
+    values.truncate(shown);
+    object.put(name, Json::Array(values));
+    object.number(&format!("{name}_more"), more as u64);
 }
 
 /// `uplink`, `main`, `router`, `unreachable` or `blackhole`.
@@ -158,8 +196,10 @@ fn why(answer: &Explanation<'_>) -> Vec<String> {
         ],
         Stage::Rule(decision) => why_rule(decision, answer),
     };
-    reasons.extend(answer.ways.iter().filter_map(trouble_of));
-    reasons.extend(answer.notes.iter().cloned());
+    for way in &answer.ways {
+        reasons.extend(trouble_of(way));
+    }
+    reasons.extend_from_slice(&answer.notes);
     reasons
 }
 
@@ -236,17 +276,17 @@ fn table_name(table: u32) -> String {
     }
 }
 
-fn way_json(way: &Way<'_>, percent: u32) -> Value {
-    let mut object = Map::new();
+fn way_json(way: &Way<'_>, percent: u32) -> Json {
+    let mut object = Object::new();
     let place = match &way.place {
         Place::Leaves(hop) => {
-            object.insert("table".to_owned(), json!(hop.table));
-            object.insert("device".to_owned(), json!(hop.devices.join(" ")));
+            object.number("table", hop.table.into());
+            object.text("device", &hop.devices.join(" "));
             if let Some(gateway) = hop.gateway {
-                object.insert("gateway".to_owned(), json!(gateway));
+                object.text("gateway", &gateway.to_string());
             }
             if let Some(source) = way.source {
-                object.insert("source".to_owned(), json!(source));
+                object.text("source", &source.to_string());
             }
             "leaves"
         }
@@ -254,57 +294,54 @@ fn way_json(way: &Way<'_>, percent: u32) -> Value {
         Place::Unreachable => "unreachable",
         Place::Blackhole => "blackhole",
     };
-    object.insert("interface".to_owned(), json!(way.interface.unwrap_or_default()));
-    object.insert("percent".to_owned(), json!(percent));
-    object.insert("weight".to_owned(), json!(way.weight));
-    object.insert("mark".to_owned(), json!(format!("{:#x}", way.mark)));
-    object.insert("place".to_owned(), json!(place));
-    Value::Object(object)
+    object.text("interface", way.interface.unwrap_or_default());
+    object.number("percent", percent.into());
+    object.number("weight", way.weight.into());
+    object.text("mark", &format!("{:#x}", way.mark));
+    object.text("place", place);
+    object.sort();
+    Json::Object(object)
 }
 
-fn member_json(member: &Standing<'_>) -> Value {
-    json!({
-        "interface": member.interface,
-        "metric": member.metric,
-        "weight": member.weight,
-        "state": member.state,
-    })
+fn member_json(member: &Standing<'_>) -> Json {
+    let mut object = Object::new();
+    object.text("interface", member.interface);
+    object.number("metric", member.metric.into());
+    object.text("state", member.state);
+    object.number("weight", member.weight.into());
+    Json::Object(object)
 }
 
-fn passed_text(passed: &Passed<'_>) -> String {
-    let found = match &passed.found {
-        Some(found) => format!(": it is {found}"),
-        None => String::new(),
-    };
-    format!("{} ({}): {}{found}", passed.rule.name, passed.position, passed.test)
+fn passed_texts(passed: &[Passed<'_>]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for Passed { rule, position, test, found } in passed {
+        let found = found.as_ref().map(|found| format!(": it is {found}")).unwrap_or_default();
+        texts.push(format!("{} ({position}): {test}{found}", rule.name));
+    }
+    texts
 }
 
-fn passed_json(passed: &Passed<'_>) -> Value {
-    json!({
-        "rule": passed.rule.name,
-        "number": passed.position,
-        "test": passed.test,
-        "found": passed.found.as_deref().unwrap_or_default(),
-    })
+fn passed_json(passed: &[Passed<'_>]) -> Vec<Json> {
+    let mut told = Vec::new();
+    for one in passed {
+        let mut object = Object::new();
+        object.text("found", one.found.as_deref().unwrap_or_default());
+        object.number("number", one.position as u64);
+        object.text("rule", &one.rule.name);
+        object.text("test", &one.test);
+        told.push(Json::Object(object));
+    }
+    told
 }
 
 /// Of the weights, rounded down as everywhere.
 fn percentages(ways: &[Way<'_>]) -> Vec<u32> {
-    let total: u64 = ways.iter().map(|way| u64::from(way.weight)).sum();
-    let percent = |way: &Way<'_>| (u64::from(way.weight) * 100).checked_div(total).unwrap_or(0) as u32;
-    ways.iter().map(percent).collect()
-}
-
-/// The first of them, and how many more there are.
-fn within(room: usize, values: Vec<Value>) -> (Vec<Value>, usize) {
-    let (count, mut taken) = (values.len(), 0);
-    let shown: Vec<Value> = values
-        .into_iter()
-        .take_while(|value| {
-            taken += value.to_string().len() + 1;
-            taken <= room
-        })
-        .collect();
-    let more = count - shown.len();
-    (shown, more)
+    let (mut total, mut percents) = (0, Vec::new());
+    for way in ways {
+        total += u64::from(way.weight);
+    }
+    for way in ways {
+        percents.push((u64::from(way.weight) * 100).checked_div(total).unwrap_or(0) as u32);
+    }
+    percents
 }

@@ -1,11 +1,10 @@
 //! The state of each uplink: what its tracker says, and whether the kernel holds what it needs.
 
-use serde_json::Value;
-
 use crate::config::Interface;
+use crate::json::{Json, Object};
 use crate::plan::{Verdict, from_chain};
 
-use super::{Json, Snapshot, Track};
+use super::{Snapshot, Track, TrackedTarget};
 
 pub fn interfaces_text(snapshot: &Snapshot) -> String {
     let mut text = "Interface status:\n".to_owned();
@@ -41,13 +40,13 @@ pub fn interface_states(snapshot: &Snapshot) -> Vec<(String, u64)> {
 
 /// The `interfaces` part of ubus `mwan3 status`, all or one.
 pub fn interfaces_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
-    let interfaces = snapshot
-        .config
-        .interfaces
-        .iter()
-        .filter(|interface| only.is_none_or(|name| name == interface.name))
-        .map(|interface| (interface.name.clone(), View::of(snapshot, interface).json()));
-    Json::Object(interfaces.collect())
+    let mut interfaces = Object::new();
+    for interface in &snapshot.config.interfaces {
+        if only.is_none_or(|name| name == interface.name) {
+            interfaces.put(&interface.name, View::of(snapshot, interface).json());
+        }
+    }
+    Json::Object(interfaces)
 }
 
 pub(super) struct View<'a> {
@@ -115,6 +114,19 @@ impl<'a> View<'a> {
         }
     }
 
+    /// For how long it is what it is, by the files.
+    pub fn state_s(&self) -> u64 {
+        match self.track.offline_since_s {
+            0 => self.online_s(),
+            offline_since_s => self.since(offline_since_s),
+        }
+    }
+
+    pub fn targets_in(&self, state: &str) -> u64 {
+        let targets = self.track.targets.values();
+        targets.filter(|target| target.status.as_deref() == Some(state)).count() as u64
+    }
+
     pub fn since(&self, moment_s: u64) -> u64 {
         if moment_s == 0 { 0 } else { self.snapshot.uptime_s.saturating_sub(moment_s) }
     }
@@ -152,50 +164,41 @@ impl<'a> View<'a> {
     /// The members stand in the shell package's order.
     fn json(&self) -> Json {
         let track = &self.track;
-        let targets: Vec<Json> = self
-            .interface
-            .tracking
-            .targets
-            .iter()
-            .map(|target| {
-                let seen = track.targets.get(target).cloned().unwrap_or_default();
-                let status = seen.status.as_deref().unwrap_or("unknown");
-                Json::object([
-                    ("ip", plain(target.as_str())),
-                    ("status", plain(status)),
-                    ("latency", plain(seen.latency_ms)),
-                    ("packetloss", plain(seen.loss_percent)),
-                ])
-            })
-            .collect();
         let is_up = self.snapshot.network.interfaces.get(&self.interface.name).is_some_and(|found| found.up);
-        let json = Json::object([
-            ("age", plain(self.since(track.time_s))),
-            ("online", plain(self.online_s())),
-            ("offline", plain(self.since(track.offline_since_s))),
-            ("uptime", plain(self.uptime_s())),
-            ("score", plain(track.score)),
-            ("lost", plain(track.lost)),
-            ("turn", plain(track.turn)),
-            ("status", plain(self.status())),
-            ("enabled", plain(self.interface.enabled)),
-            ("running", plain(self.tracking() == "active")),
-            ("tracking", plain(self.tracking())),
-            ("up", plain(is_up)),
-            ("track_ip", Json::Array(targets)),
-        ]);
-        match json {
-            Json::Object(mut members) if self.interface.failback.is_set() => {
-                members.push(("on_probation".to_owned(), plain(self.is_on_probation())));
-                Json::Object(members)
-            }
-            json => json,
+        let mut object = Object::new();
+        object.number("age", self.since(track.time_s));
+        object.number("online", self.online_s());
+        object.number("offline", self.since(track.offline_since_s));
+        object.number("uptime", self.uptime_s());
+        object.number("score", track.score);
+        object.number("lost", track.lost);
+        object.number("turn", track.turn);
+        object.text("status", self.status());
+        object.flag("enabled", self.interface.enabled);
+        object.flag("running", self.tracking() == "active");
+        object.text("tracking", self.tracking());
+        object.flag("up", is_up);
+        object.put("track_ip", self.targets_json());
+        if self.interface.failback.is_set() {
+            object.flag("on_probation", self.is_on_probation());
         }
+        Json::Object(object)
     }
-}
 
-fn plain(value: impl Into<Value>) -> Json {
-    Json::Plain(value.into())
+    fn targets_json(&self) -> Json {
+        let unseen = TrackedTarget::default();
+        let mut targets = Vec::new();
+        for target in &self.interface.tracking.targets {
+            let seen = self.track.targets.get(target).unwrap_or(&unseen);
+            let mut object = Object::new();
+            object.text("ip", target);
+            object.text("status", seen.status.as_deref().unwrap_or("unknown"));
+            object.number("latency", seen.latency_ms);
+            object.number("packetloss", seen.loss_percent);
+            targets.push(Json::Object(object));
+        }
+        Json::Array(targets)
+    }
 }
 
 /// Hours without bound, two digits each.

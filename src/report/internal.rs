@@ -1,10 +1,8 @@
 //! `mwan3 internal`: what the kernel holds, for support. Each section is a title, a line, and its content.
 
-use serde::Serialize;
-use serde_json::Value;
-
 use crate::address::Family;
-use crate::network::{IpRule, Network, Route, TABLE_MAIN, listing};
+use crate::json::{Json, Object};
+use crate::network::{Route, TABLE_MAIN, listing};
 use crate::plan;
 
 use super::Snapshot;
@@ -34,17 +32,21 @@ pub fn internal_text(snapshot: &Snapshot, family: Family, version: &str, address
     text
 }
 
-/// By way of its text: to turn these types into JSON values is a second serializer for all of them.
-pub fn internal_json(snapshot: &Snapshot) -> Value {
-    #[derive(Serialize)]
-    struct Held<'a> {
-        network: &'a Network,
-        rules: &'a [IpRule],
-        routes: &'a [Route],
+pub fn internal_json(snapshot: &Snapshot) -> Json {
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
+    for route in &snapshot.routes {
+        routes.push(route.json());
     }
-    let held = Held { network: &snapshot.network, rules: &snapshot.rules, routes: &snapshot.routes };
-    let text = serde_json::to_string_pretty(&held).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+    for rule in &snapshot.rules {
+        rules.push(rule.json());
+    }
+    let mut object = Object::new();
+    object.put("network", snapshot.network.json());
+    object.put("routes", Json::Array(routes));
+    object.put("rules", Json::Array(rules));
+    let mut held = Json::Object(object);
+    held.sort_all();
+    held
 }
 
 fn main_routes(snapshot: &Snapshot, family: Family) -> String {

@@ -1,12 +1,11 @@
 //! `mwan3 metrics`: the state in Prometheus' text format. The first metrics bear the names that people know from
 //! prometheus-node-exporter-lua-mwan3; all about an uplink carries the label `interface`.
 
-use serde_json::Value;
-
 use crate::address::Family;
+use crate::json::Json;
 
 use super::rules::counter;
-use super::{Json, Snapshot, interfaces_json, members_json};
+use super::{Snapshot, interfaces_json, members_json};
 
 /// Members of ubus' status, which tells times by seconds that begin anew: so they are no counters.
 const STATUS: [(&str, &str, &str); 10] = [
@@ -25,7 +24,7 @@ const STATES: [&str; 7] =
     ["offline", "online", "disconnecting", "connecting", "disabled", "notracking", "unknown"];
 
 /// `gauges`: the tracker's answer to the request of that name, null without one.
-pub fn metrics_text(snapshot: &Snapshot, gauges: &Value, problems: &[(&str, usize)]) -> String {
+pub fn metrics_text(snapshot: &Snapshot, gauges: &Json, problems: &[(&str, usize)]) -> String {
     let mut page = Page::default();
     page.service(snapshot, gauges, problems);
     page.status(snapshot);
@@ -58,7 +57,7 @@ impl Page {
         self.tell(labels, &value.to_string());
     }
 
-    fn service(&mut self, snapshot: &Snapshot, gauges: &Value, problems: &[(&str, usize)]) {
+    fn service(&mut self, snapshot: &Snapshot, gauges: &Json, problems: &[(&str, usize)]) {
         self.begin("mwan3_build_info", "gauge", "The version of mwan3.");
         self.tell(&[("version", env!("CARGO_PKG_VERSION"))], "1");
         self.begin("mwan3_running", "gauge", "1 if the kernel holds our rules.");
@@ -70,7 +69,7 @@ impl Page {
             self.count(&[("severity", severity)], *count as u64);
         }
         let mut of_tracker = |metric, kind, member: &str, help| {
-            if let Some(number) = gauges.get(member).and_then(Value::as_u64) {
+            if let Some(number) = gauges.number(member) {
                 self.begin(metric, kind, help);
                 self.count(&[], number);
             }
@@ -89,29 +88,31 @@ impl Page {
         let Json::Object(interfaces) = interfaces_json(snapshot, None) else { return };
         for (member, metric, help) in STATUS {
             self.begin(metric, "gauge", help);
-            for (name, status) in &interfaces {
+            for (name, status) in interfaces.members() {
                 match status.get(member) {
-                    Some(Value::Bool(flag)) => self.count(&[("interface", name)], u64::from(*flag)),
+                    Some(Json::Bool(flag)) => self.count(&[("interface", name)], u64::from(*flag)),
                     Some(value) => self.count(&[("interface", name)], value.as_u64().unwrap_or(0)),
                     None => {}
                 }
             }
         }
         self.begin("mwan3_interface_status", "gauge", "1 for the state that the interface is in.");
-        for (name, status) in &interfaces {
-            let current = status.get("status").and_then(Value::as_str).unwrap_or("unknown");
+        for (name, status) in interfaces.members() {
             for state in STATES {
-                self.count(&[("interface", name), ("status", state)], u64::from(state == current));
+                self.count(
+                    &[("interface", name), ("status", state)],
+                    u64::from(state == status.text("status")),
+                );
             }
         }
     }
 
-    fn tracking(&mut self, snapshot: &Snapshot, gauges: &Value) {
+    fn tracking(&mut self, snapshot: &Snapshot, gauges: &Json) {
         let mut each = |metric, kind, member: &str, help, shown: fn(u64) -> String| {
             self.begin(metric, kind, help);
             for interface in &snapshot.config.interfaces {
-                let found = gauges.get("interfaces").and_then(|all| all.get(&interface.name)?.get(member));
-                if let Some(number) = found.and_then(Value::as_u64) {
+                let found = gauges.get("interfaces").and_then(|all| all.get(&interface.name));
+                if let Some(number) = found.and_then(|gauge| gauge.number(member)) {
                     self.tell(&[("interface", &interface.name)], &shown(number));
                 }
             }
@@ -132,22 +133,21 @@ impl Page {
     fn policies(&mut self, snapshot: &Snapshot) {
         let help = "Share of the new connections of the policy that a member gets now.";
         self.begin("mwan3_policy_share_ratio", "gauge", help);
-        for policy in members_json(snapshot, None).as_array().into_iter().flatten() {
-            let members = policy.get("members").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        for policy in members_json(snapshot, None).as_array().unwrap_or_default() {
+            let members = policy.items("members");
             for (position, member) in members.iter().enumerate() {
                 // Two samples with the same labels would make the whole page invalid.
-                if members.iter().take(position).any(|other| text(other, "member") == text(member, "member"))
-                {
+                let is_same = |other: &Json| other.text("member") == member.text("member");
+                if members.iter().take(position).any(is_same) {
                     continue;
                 }
                 let labels = [
-                    ("policy", text(policy, "name")),
-                    ("family", text(policy, "family")),
-                    ("member", text(member, "member")),
-                    ("interface", text(member, "interface")),
+                    ("policy", policy.text("name")),
+                    ("family", policy.text("family")),
+                    ("member", member.text("member")),
+                    ("interface", member.text("interface")),
                 ];
-                let share = member.get("actual").and_then(Value::as_u64).unwrap_or(0);
-                self.tell(&labels, &fraction(share, 1_000));
+                self.tell(&labels, &fraction(member.number("actual").unwrap_or(0), 1_000));
             }
         }
     }
@@ -159,8 +159,7 @@ impl Page {
             for rule in &snapshot.config.rules {
                 for family in Family::BOTH {
                     if let Some(counted) = counter(snapshot, rule, family) {
-                        let family = family.to_string();
-                        self.count(&[("rule", &*rule.name), ("family", &family)], pick(counted));
+                        self.count(&[("rule", &*rule.name), ("family", family.name())], pick(counted));
                     }
                 }
             }
@@ -170,10 +169,6 @@ impl Page {
         });
         each("mwan3_rule_bytes_total", "Bytes of these packets.", |counted| counted.1);
     }
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// 11400 of 1000000 as 0.011400.

@@ -1,10 +1,9 @@
 //! What each policy does with new flows just now.
 
-use serde_json::{Map, Value, json};
-
 use crate::address::Family;
 use crate::config::{LastResort, Member, Policy};
-use crate::plan::{Choice, choose, percentages, policy_chain, uplinks};
+use crate::json::{Json, Object};
+use crate::plan::{Choice, Uplink, choose, percentages, policy_chain, uplinks};
 
 use super::Snapshot;
 
@@ -36,31 +35,32 @@ pub fn policies_text(snapshot: &Snapshot) -> String {
 
 /// A policy that is down to its last resort has no members: an empty list, as ubus clients know it. One that
 /// never has any in a family is left out there.
-pub fn policies_json(snapshot: &Snapshot) -> Value {
-    let of_family = |family: Family| -> Value {
-        let policies: Map<String, Value> = current(snapshot, family)
-            .into_iter()
-            .filter(|(policy, _)| !members(snapshot, policy, family).is_empty())
-            .map(|(policy, choice)| {
-                let members = shares(&choice)
-                    .into_iter()
-                    .map(|(interface, percent)| json!({ "interface": interface, "percent": percent }))
-                    .collect();
-                (policy.name.clone(), Value::Array(members))
-            })
-            .collect();
-        Value::Object(policies)
-    };
-    let mut json = json!({ "ipv4": of_family(Family::Ipv4), "ipv6": of_family(Family::Ipv6) });
-    let has_hold = snapshot.config.policies.iter().any(|policy| policy.sessions.hold_ms > 0);
-    if let (true, Some(members)) = (has_hold, json.as_object_mut()) {
-        let held = holds(snapshot).map(|hold| {
-            let family = hold.family.to_string();
-            json!({ "policy": hold.policy, "family": family, "left": hold.left, "remaining": hold.remaining_s })
-        });
-        members.insert("held".to_owned(), Value::Array(held.collect()));
+pub fn policies_json(snapshot: &Snapshot) -> Json {
+    let mut object = Object::new();
+    if snapshot.config.policies.iter().any(|policy| policy.sessions.hold_ms > 0) {
+        object.put("held", Json::Array(holds(snapshot).map(|hold| hold.json()).collect()));
     }
-    json
+    object.put("ipv4", shares_json(snapshot, Family::Ipv4));
+    object.put("ipv6", shares_json(snapshot, Family::Ipv6));
+    Json::Object(object)
+}
+
+fn shares_json(snapshot: &Snapshot, family: Family) -> Json {
+    let mut object = Object::new();
+    for (policy, choice) in current(snapshot, family) {
+        if members(snapshot, policy, family).is_empty() {
+            continue;
+        }
+        let mut items = Vec::new();
+        for (interface, percent) in shares(&choice) {
+            let mut item = Object::new();
+            item.text("interface", &interface);
+            item.number("percent", percent.into());
+            items.push(Json::Object(item));
+        }
+        object.put(&policy.name, Json::Array(items));
+    }
+    Json::Object(object)
 }
 
 /// A policy that waits before it uses another tier.
@@ -75,6 +75,15 @@ struct Hold<'a> {
 impl Hold<'_> {
     fn is_of(&self, policy: &Policy, family: Family) -> bool {
         self.policy == policy.name && self.family == family
+    }
+
+    fn json(&self) -> Json {
+        let mut object = Object::new();
+        object.text("family", self.family.name());
+        object.number("left", self.left.into());
+        object.text("policy", self.policy);
+        object.number("remaining", self.remaining_s);
+        Json::Object(object)
     }
 }
 
@@ -94,14 +103,8 @@ fn holds(snapshot: &Snapshot) -> impl Iterator<Item = Hold<'_>> {
 
 /// Each policy in each family it has members in: every member with its share when all uplinks work, and now.
 /// In permille.
-pub fn members_json(snapshot: &Snapshot, only: Option<&str>) -> Value {
+pub fn members_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
     let uplinks = uplinks(&snapshot.config, &snapshot.network, &snapshot.health);
-    let usable: Vec<&str> = uplinks
-        .iter()
-        .filter(|uplink| uplink.usable && snapshot.ruleset.exists)
-        .map(|uplink| &*uplink.interface.name)
-        .collect();
-    let enabled: Vec<&str> = uplinks.iter().map(|uplink| &*uplink.interface.name).collect();
     let mut found = Vec::new();
     for policy in snapshot.config.policies.iter().filter(|one| only.is_none_or(|only| only == one.name)) {
         for family in Family::BOTH {
@@ -109,36 +112,56 @@ pub fn members_json(snapshot: &Snapshot, only: Option<&str>) -> Value {
             if members.is_empty() {
                 continue;
             }
+            let mut object = Object::new();
+            object.text("family", family.name());
+            object.text("last_resort", last_resort_name(policy.last_resort));
             // Not all that work: one may be on probation, or the policy holds.
             let choice = choose(policy, family, &uplinks);
-            let shares = choice.shares().iter().filter(|_| snapshot.ruleset.exists);
-            let carrying: Vec<&str> = shares.map(|share| &*share.interface).collect();
-            let (target, actual) = (permilles(&members, &enabled), permilles(&members, &carrying));
-            let told = members.iter().zip(target.iter().zip(&actual)).map(|(member, (target, actual))| {
-                let role = match usable.contains(&&*member.interface) {
-                    true if *actual > 0 => "active",
-                    true => "standby",
-                    false => "down",
-                };
-                json!({
-                    "member": member.name,
-                    "interface": member.interface,
-                    "metric": member.metric,
-                    "weight": member.weight,
-                    "target": target,
-                    "actual": actual,
-                    "role": role,
-                })
-            });
-            found.push(json!({
-                "name": policy.name,
-                "family": family,
-                "last_resort": last_resort_name(policy.last_resort),
-                "members": told.collect::<Vec<Value>>(),
-            }));
+            object.put("members", Json::Array(members_now(snapshot, &members, &uplinks, &choice)));
+            object.text("name", &policy.name);
+            found.push(Json::Object(object));
         }
     }
-    Value::Array(found)
+    Json::Array(found)
+}
+
+fn members_now(
+    snapshot: &Snapshot,
+    members: &[&Member],
+    uplinks: &[Uplink<'_>],
+    choice: &Choice,
+) -> Vec<Json> {
+    let (mut enabled, mut usable, mut carrying) = (Vec::new(), Vec::new(), Vec::new());
+    for uplink in uplinks {
+        enabled.push(&*uplink.interface.name);
+        if uplink.usable && snapshot.ruleset.exists {
+            usable.push(&*uplink.interface.name);
+        }
+    }
+    if snapshot.ruleset.exists {
+        for share in choice.shares() {
+            carrying.push(&*share.interface);
+        }
+    }
+    let (target, actual) = (permilles(members, &enabled), permilles(members, &carrying));
+    let mut told = Vec::new();
+    for ((member, target), actual) in members.iter().zip(target).zip(actual) {
+        let role = match usable.contains(&&*member.interface) {
+            true if actual > 0 => "active",
+            true => "standby",
+            false => "down",
+        };
+        let mut object = Object::new();
+        object.number("actual", actual);
+        object.text("interface", &member.interface);
+        object.text("member", &member.name);
+        object.number("metric", member.metric.into());
+        object.text("role", role);
+        object.number("target", target);
+        object.number("weight", member.weight.into());
+        told.push(Json::Object(object));
+    }
+    told
 }
 
 fn members<'a>(snapshot: &Snapshot, policy: &'a Policy, family: Family) -> Vec<&'a Member> {
@@ -169,23 +192,24 @@ fn families(snapshot: &Snapshot) -> impl Iterator<Item = Family> {
 /// Policies whose chain the kernel holds, by name.
 fn current(snapshot: &Snapshot, family: Family) -> Vec<(&Policy, Choice)> {
     let uplinks = uplinks(&snapshot.config, &snapshot.network, &snapshot.health);
-    let mut policies: Vec<(&Policy, Choice)> = snapshot
-        .config
-        .policies
-        .iter()
-        .filter(|policy| snapshot.ruleset.chains.contains_key(&policy_chain(&policy.name, family)))
-        .map(|policy| (policy, choose(policy, family, &uplinks)))
-        .collect();
-    policies.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let mut policies: Vec<(&Policy, Choice)> = Vec::new();
+    for policy in &snapshot.config.policies {
+        if snapshot.ruleset.chains.contains_key(&policy_chain(&policy.name, family)) {
+            let place = policies.partition_point(|(other, _)| other.name <= policy.name);
+            policies.insert(place, (policy, choose(policy, family, &uplinks)));
+        }
+    }
     policies
 }
 
 /// The last listed member first, as the shell package shows them.
 fn shares(choice: &Choice) -> Vec<(String, u32)> {
     let shares = choice.shares();
-    let named =
-        shares.iter().zip(percentages(shares)).map(|(share, percent)| (share.interface.clone(), percent));
-    named.rev().collect()
+    let mut named = Vec::new();
+    for (share, percent) in shares.iter().zip(percentages(shares)) {
+        named.insert(0, (share.interface.clone(), percent));
+    }
+    named
 }
 
 pub fn last_resort_name(last_resort: LastResort) -> &'static str {

@@ -1,9 +1,10 @@
 //! The user rules with their counters, in the columns people know from `iptables -L -v -n`.
 
-use serde_json::{Value, json};
+use std::fmt::Display;
 
-use crate::address::{AddressMatch, Family, PortRange};
+use crate::address::{AddressMatch, Family};
 use crate::config::{Protocol, Rule, Target};
+use crate::json::{Json, Object};
 use crate::plan::{counter_chain, protocol_number};
 
 use super::Snapshot;
@@ -30,63 +31,89 @@ pub fn rules_text(snapshot: &Snapshot, is_verbose: bool) -> String {
     text
 }
 
-pub fn rules_json(snapshot: &Snapshot) -> Value {
-    Value::Array(snapshot.config.rules.iter().map(|rule| rule_json(snapshot, rule)).collect())
+pub fn rules_json(snapshot: &Snapshot) -> Json {
+    let mut rules = Vec::new();
+    for rule in &snapshot.config.rules {
+        rules.push(Json::Object(rule_json(snapshot, rule)));
+    }
+    Json::Array(rules)
 }
 
-fn rule_json(snapshot: &Snapshot, rule: &Rule) -> Value {
-    let counted = |family: Family| {
-        counter(snapshot, rule, family).map(|(packets, bytes)| json!({ "packets": packets, "bytes": bytes }))
-    };
-    let texts =
-        |addresses: &[AddressMatch]| -> Vec<String> { addresses.iter().map(ToString::to_string).collect() };
-    let ports = |ranges: &[PortRange]| -> Vec<String> { ranges.iter().map(ToString::to_string).collect() };
-    json!({
-        "name": rule.name,
-        "families": rule.families,
-        "proto": protocol_text(rule.protocol, Family::Ipv4),
-        "src_ip": texts(&rule.sources),
-        "dest_ip": texts(&rule.destinations),
-        "src_port": ports(&rule.source_ports),
-        "dest_port": ports(&rule.destination_ports),
-        "src_iface": rule.source_interface,
-        "ipset": rule.ipset.as_ref().map(|set| format!("{}{}", if set.negated { "!" } else { "" }, set.name)),
-        "sticky": rule.sticky_s.is_some(),
-        "timeout": rule.sticky_s,
-        "logging": rule.log,
-        "use_policy": target_name(&rule.target),
-        "ipv4": counted(Family::Ipv4),
-        "ipv6": counted(Family::Ipv6),
-    })
+fn rule_json(snapshot: &Snapshot, rule: &Rule) -> Object {
+    let set = rule.ipset.as_ref().map(|set| format!("{}{}", if set.negated { "!" } else { "" }, set.name));
+    let mut object = Object::new();
+    object.put("dest_ip", texts(&rule.destinations));
+    object.put("dest_port", texts(&rule.destination_ports));
+    object.put("families", texts(&rule.families));
+    for family in Family::BOTH {
+        let counted = counter(snapshot, rule, family).map(|counted| Json::Object(counted_json(counted)));
+        object.put(family.name(), counted.unwrap_or_default());
+    }
+    object.put("ipset", set.map(Json::Text).unwrap_or_default());
+    object.flag("logging", rule.log);
+    object.text("name", &rule.name);
+    object.text("proto", &protocol_text(rule.protocol, Family::Ipv4));
+    object.put("src_iface", rule.source_interface.as_deref().map(Json::from).unwrap_or_default());
+    object.put("src_ip", texts(&rule.sources));
+    object.put("src_port", texts(&rule.source_ports));
+    object.flag("sticky", rule.sticky_s.is_some());
+    object.put("timeout", rule.sticky_s.map(Json::from).unwrap_or_default());
+    object.text("use_policy", target_name(&rule.target));
+    object.sort();
+    object
+}
+
+fn texts<T: Display>(values: &[T]) -> Json {
+    let mut items = Vec::new();
+    for value in values {
+        items.push(Json::Text(value.to_string()));
+    }
+    Json::Array(items)
+}
+
+fn counted_json((packets, bytes): (u64, u64)) -> Object {
+    let mut object = Object::new();
+    object.number("bytes", bytes);
+    object.number("packets", packets);
+    object
 }
 
 /// Some of the rules, without what they do not say. `is_brief`: name and counters only.
-pub fn rules_page_json(snapshot: &Snapshot, offset: usize, limit: usize, is_brief: bool) -> Value {
-    let rules = snapshot.config.rules.iter().skip(offset).take(limit);
-    if is_brief {
-        let counted = rules.map(|rule| {
-            let counts = Family::BOTH.map(|family| counter(snapshot, rule, family).unwrap_or_default());
-            let (packets, bytes) = counts
-                .iter()
-                .fold((0_u64, 0_u64), |sum, one| (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1)));
-            json!({ "name": rule.name, "packets": packets, "bytes": bytes })
-        });
-        return Value::Array(counted.collect());
+pub fn rules_page_json(snapshot: &Snapshot, offset: usize, limit: usize, is_brief: bool) -> Json {
+    let mut rules = Vec::new();
+    for rule in snapshot.config.rules.iter().skip(offset).take(limit) {
+        rules.push(Json::Object(match is_brief {
+            true => brief_json(snapshot, rule),
+            false => {
+                let mut rule = rule_json(snapshot, rule);
+                rule.retain(says_something);
+                rule
+            }
+        }));
     }
-    Value::Array(rules.map(|rule| without_silence(rule_json(snapshot, rule))).collect())
+    Json::Array(rules)
+}
+
+fn brief_json(snapshot: &Snapshot, rule: &Rule) -> Object {
+    let mut sum = (0_u64, 0_u64);
+    for family in Family::BOTH {
+        let (packets, bytes) = counter(snapshot, rule, family).unwrap_or_default();
+        sum = (sum.0.saturating_add(packets), sum.1.saturating_add(bytes));
+    }
+    let mut object = counted_json(sum);
+    object.text("name", &rule.name);
+    object.sort();
+    object
 }
 
 /// Readers take what is missing for what is empty.
-fn without_silence(mut rule: Value) -> Value {
-    if let Some(members) = rule.as_object_mut() {
-        let is_silent =
-            |value: &Value| value.is_null() || *value == false || value.as_array().is_some_and(Vec::is_empty);
-        members.retain(|name, value| match name.as_str() {
-            "families" => value.as_array().is_some_and(|families| families.len() == 1),
-            _ => !is_silent(value),
-        });
+fn says_something(name: &str, value: &Json) -> bool {
+    match value {
+        Json::Array(families) if name == "families" => families.len() == 1,
+        Json::Array(items) => !items.is_empty(),
+        Json::Null | Json::Bool(false) => false,
+        _ => true,
     }
-    rule
 }
 
 /// `None` while the kernel does not hold the rule.
@@ -131,8 +158,10 @@ impl Line<'_> {
         for (ports, label) in [(&self.rule.source_ports, "sports"), (&self.rule.destination_ports, "dports")]
         {
             if !ports.is_empty() {
-                let list: Vec<String> =
-                    ports.iter().map(|range| range.to_string().replace('-', ":")).collect();
+                let mut list = Vec::new();
+                for range in ports {
+                    list.push(range.to_string().replace('-', ":"));
+                }
                 line.push_str(&format!(" multiport {label} {}", list.join(",")));
             }
         }
@@ -141,8 +170,12 @@ impl Line<'_> {
     }
 
     fn addresses(&self, addresses: &[AddressMatch]) -> String {
-        let ours: Vec<String> =
-            addresses.iter().filter(|one| one.family == self.family).map(ToString::to_string).collect();
+        let mut ours = Vec::new();
+        for address in addresses {
+            if address.family == self.family {
+                ours.push(address.to_string());
+            }
+        }
         match (ours.is_empty(), self.family) {
             (true, Family::Ipv4) => "0.0.0.0/0".to_owned(),
             (true, Family::Ipv6) => "::/0".to_owned(),

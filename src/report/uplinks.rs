@@ -1,9 +1,8 @@
 //! Each uplink as a page shows it: what the tracker measures, and what the host says of its device.
 
-use serde_json::{Map, Value};
-
 use crate::address::Family;
 use crate::config::Interface;
+use crate::json::{Json, Object};
 use crate::network::{Network, Route, TABLE_MAIN};
 use crate::plan::Verdict;
 
@@ -21,86 +20,73 @@ pub struct Traffic {
 /// `gauges`: what the tracker answers to the request of that name, null without one.
 pub fn uplinks_json(
     snapshot: &Snapshot,
-    gauges: &Value,
+    gauges: &Json,
     traffic: &[Traffic],
     only: Option<&str>,
     is_brief: bool,
-) -> Value {
-    let interfaces = snapshot.config.interfaces.iter();
-    let wanted = interfaces.filter(|interface| only.is_none_or(|only| only == interface.name));
-    Value::Array(
-        wanted
-            .map(|interface| {
-                let mut members = state(snapshot, gauges, interface);
-                if !is_brief {
-                    attach(snapshot, traffic, interface, &mut members);
-                }
-                Value::Object(members)
-            })
-            .collect(),
-    )
+) -> Json {
+    let mut uplinks = Vec::new();
+    for interface in &snapshot.config.interfaces {
+        if only.is_none_or(|only| only == interface.name) {
+            let mut uplink = Object::new();
+            put_state(snapshot, gauges, interface, &mut uplink);
+            if !is_brief {
+                put_attachment(snapshot, traffic, interface, &mut uplink);
+            }
+            uplink.sort();
+            uplinks.push(Json::Object(uplink));
+        }
+    }
+    Json::Array(uplinks)
 }
 
-fn state(snapshot: &Snapshot, gauges: &Value, interface: &Interface) -> Map<String, Value> {
+fn put_state(snapshot: &Snapshot, gauges: &Json, interface: &Interface, uplink: &mut Object) {
     let view = View::of(snapshot, interface);
-    let live = gauges.get("interfaces").and_then(|all| all.get(&interface.name));
-    let number = |name: &str| live.and_then(|live| live.get(name)?.as_u64());
-    let status = live.and_then(|live| live.get("status")?.as_str()).unwrap_or_else(|| view.status());
-    let track = snapshot.tracks.get(&interface.name);
-    let in_files = |state: &str| {
-        let targets = track.into_iter().flat_map(|track| track.targets.values());
-        targets.filter(|target| target.status.as_deref() == Some(state)).count() as u64
-    };
-    let since_in_files = || match track.map_or(0, |track| track.offline_since_s) {
-        0 => view.online_s(),
-        offline_since_s => view.since(offline_since_s),
-    };
-    let mut members = Map::new();
-    let mut tell = |name: &str, value: Value| members.insert(name.to_owned(), value);
-    tell("name", interface.name.as_str().into());
+    let live = gauges.get("interfaces").and_then(|all| all.get(&interface.name)).unwrap_or(&Json::Null);
+    let has_targets = !interface.tracking.targets.is_empty();
     // Without targets the tracker has nothing to say that the files do not.
-    tell("status", if interface.tracking.targets.is_empty() { view.status() } else { status }.into());
-    tell("tracking", view.tracking().into());
-    tell("since", number("since").unwrap_or_else(since_in_files).into());
+    let status = live.get("status").and_then(Json::as_str).filter(|_| has_targets);
+    uplink.text("name", &interface.name);
+    uplink.text("status", status.unwrap_or_else(|| view.status()));
+    uplink.text("tracking", view.tracking());
+    uplink.number("since", live.number("since").unwrap_or_else(|| view.state_s()));
     for state in ["up", "down"] {
-        tell(state, number(state).unwrap_or_else(|| in_files(state)).into());
+        uplink.number(state, live.number(state).unwrap_or_else(|| view.targets_in(state)));
     }
-    tell("targets", interface.tracking.targets.len().into());
-    if let Some(round_trip_us) = number("rtt_us") {
-        tell("rtt", (round_trip_us / 100).into());
+    uplink.number("targets", interface.tracking.targets.len() as u64);
+    if let Some(round_trip_us) = live.number("rtt_us") {
+        uplink.number("rtt", round_trip_us / 100);
     }
-    if let Some(loss) = number("loss").filter(|_| !interface.tracking.targets.is_empty()) {
-        tell("loss", loss.into());
+    if let Some(loss) = live.number("loss").filter(|_| has_targets) {
+        uplink.number("loss", loss);
     }
-    members
 }
 
-fn attach(snapshot: &Snapshot, traffic: &[Traffic], interface: &Interface, members: &mut Map<String, Value>) {
+fn put_attachment(snapshot: &Snapshot, traffic: &[Traffic], interface: &Interface, uplink: &mut Object) {
     let (network, name) = (&snapshot.network, &interface.name);
-    let mut tell = |name: &str, value: Value| members.insert(name.to_owned(), value);
-    tell("id", interface.id.into());
-    tell("family", interface.family.to_string().into());
-    tell("enabled", interface.enabled.into());
-    tell("mark", snapshot.config.globals.mask.interface(interface.id).into());
-    tell("taken_down", (snapshot.health.get(name) == Some(&Verdict::TakenDown)).into());
+    uplink.number("id", interface.id.into());
+    uplink.text("family", interface.family.name());
+    uplink.flag("enabled", interface.enabled);
+    uplink.number("mark", snapshot.config.globals.mask.interface(interface.id).into());
+    uplink.flag("taken_down", snapshot.health.get(name) == Some(&Verdict::TakenDown));
     let found = network.true_interface(name, interface.family).map(|(_, found)| found);
     let Some(device) = found.filter(|found| found.up).and_then(|found| found.device.as_deref()) else {
         return;
     };
-    tell("device", device.into());
+    uplink.text("device", device);
     if let Some(address) = network.source_address(name, interface.family) {
-        tell("address", address.to_string().into());
+        uplink.text("address", &address.to_string());
     }
     if let Some(route) = default_route(network, device, interface.family) {
-        tell("metric", route.metric.into());
+        uplink.number("metric", route.metric.into());
         let hop = route.hops.iter().find(|hop| hop.device.as_deref() == Some(device));
         if let Some(gateway) = hop.and_then(|hop| hop.gateway) {
-            tell("gateway", gateway.to_string().into());
+            uplink.text("gateway", &gateway.to_string());
         }
     }
     if let Some(counted) = traffic.iter().find(|counted| counted.device == device) {
-        tell("rx_bytes", counted.received.into());
-        tell("tx_bytes", counted.sent.into());
+        uplink.number("rx_bytes", counted.received);
+        uplink.number("tx_bytes", counted.sent);
     }
 }
 

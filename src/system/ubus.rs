@@ -4,6 +4,7 @@
 pub mod blob;
 mod connection;
 mod herald;
+mod real;
 
 use std::env;
 use std::fmt;
@@ -11,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use crate::json::Json;
 
 use blob::BlobError;
 use connection::Connection;
@@ -46,7 +47,7 @@ impl Bus {
     }
 
     /// The arguments are a table, or null for none. Of several replies the first one counts.
-    pub fn call(&mut self, object: &str, method: &str, arguments: &Value) -> Result<Value, UbusError> {
+    pub fn call(&mut self, object: &str, method: &str, arguments: &Json) -> Result<Json, UbusError> {
         self.talk(|connection| {
             let id = connection.look_up(object)?;
             connection.invoke(id, method, arguments)

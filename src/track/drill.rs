@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::control::ClientId;
 use crate::health::{Event, Transition};
+use crate::json::{Json, Object};
 use crate::plan::{lost_without, uplinks};
 use crate::system::clock::since_boot;
 use crate::system::conntrack;
@@ -54,15 +53,14 @@ impl Tracker {
         self.drill = Some(Drill { client, interface: name.to_owned(), until, switched: None });
         self.tell_link(name, Event::DrillBegins);
         let switched = self.drill.as_mut().and_then(|drill| drill.switched.take());
-        let line = json!({
-            "drill": "began",
-            "interface": name,
-            "mark": mark,
-            "begun_us": micros(begun),
-            "connections": connections,
-            "switched_us": switched.map(|at| micros(at.saturating_sub(begun))),
-        });
-        self.server.send(client, &line);
+        let mut line = Object::new();
+        line.number("begun_us", micros(begun));
+        line.put("connections", connections.map(Json::from).unwrap_or_default());
+        line.text("drill", "began");
+        line.text("interface", name);
+        line.number("mark", mark.into());
+        line.put("switched_us", time_from(begun, switched));
+        self.server.send(client, &Json::Object(line));
         None
     }
 
@@ -106,14 +104,13 @@ impl Tracker {
         }
         let switched = self.drill.take().and_then(|drill| drill.switched);
         let status = self.watches.get(&name).map_or("unknown", |watch| watch.link.status().name());
-        let line = json!({
-            "drill": "over",
-            "interface": name,
-            "reason": reason,
-            "status": status,
-            "switched_us": switched.map(|at| micros(at.saturating_sub(ended))),
-        });
-        self.server.answer(client, &line, since_boot());
+        let mut line = Object::new();
+        line.text("drill", "over");
+        line.text("interface", &name);
+        line.text("reason", reason);
+        line.text("status", status);
+        line.put("switched_us", time_from(ended, switched));
+        self.server.answer(client, &Json::Object(line), since_boot());
     }
 
     fn tell_link(&mut self, name: &str, event: Event) {
@@ -166,6 +163,11 @@ impl Tracker {
             }
         }
     }
+}
+
+/// Null where the kernel was not changed.
+fn time_from(start: Duration, switched: Option<Duration>) -> Json {
+    switched.map(|at| Json::from(micros(at.saturating_sub(start)))).unwrap_or_default()
 }
 
 fn micros(time: Duration) -> u64 {

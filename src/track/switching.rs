@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::config::FlushOn;
 use crate::health::{Action, Announcement, HotplugAction, Level, Snapshot, Status, Transition};
+use crate::json::{Json, Object};
 use crate::plan::Verdict;
 use crate::system::clock::since_boot;
 use crate::system::conntrack::{self, MarkFilter};
@@ -158,13 +157,12 @@ impl Tracker {
         let Some(watch) = self.watches.get(name) else { return };
         let device = watch.link.attachment().map_or(device, |found| &*found.device);
         let reason = self.events.after(0).filter(|event| event.interface == name).last();
-        let data = json!({
-            "interface": name,
-            "device": device,
-            "status": watch.link.status().name(),
-            "reason": reason.map_or("", |event| &*event.reason),
-        });
-        self.herald.send(&format!("mwan3.{event}"), &data);
+        let mut data = Object::new();
+        data.text("device", device);
+        data.text("interface", name);
+        data.text("reason", reason.map_or("", |event| &event.reason));
+        data.text("status", watch.link.status().name());
+        self.herald.send(&format!("mwan3.{event}"), &Json::Object(data));
     }
 }
 

@@ -40,8 +40,7 @@ fn read(folder: PathBuf) -> Case {
     Case {
         config,
         problems: problems.iter().map(|problem| format!("{problem}\n")).collect(),
-        network: serde_json::from_str(&network)
-            .unwrap_or_else(|error| panic!("{name}: network.json: {error}")),
+        network: Network::read(&network).unwrap_or_else(|error| panic!("{name}: network.json: {error}")),
         health: Health::parse(&fs::read_to_string(folder.join("health")).unwrap_or_default())
             .expect("health"),
         name,

@@ -3,13 +3,14 @@
 
 use std::sync::mpsc;
 
+use mwan3::json::{self, Json};
 use mwan3::system::ubus::Bus;
 use mwan3::system::ubus::blob::{self, BlobError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::PATIENT;
-use crate::daemon::{DATA, Daemon, data, message, small_dump};
+use crate::daemon::{DATA, Daemon, data, message, ours, small_dump, theirs};
 
 /// `ubus call network.interface echo '{…}'`: LOOKUP, its answer; INVOKE, its answer.
 const RECORDED_LOOKUP: &str = "00040001000000000000001c020000166e6574776f726b2e696e74657266616365000000";
@@ -34,8 +35,8 @@ fn a_call_is_byte_for_byte_what_the_ubus_command_sends_and_the_recorded_answer_i
     });
     let arguments = json!({ "big": 5_000_000_000_i64, "flag": true, "list": [1, { "a": false }], "n": -5,
         "none": null, "real": 0.5, "text": "hé" });
-    let reply = daemon.bus(PATIENT).call("network.interface", "echo", &arguments).unwrap();
-    assert_eq!(reply, arguments);
+    let reply = daemon.bus(PATIENT).call("network.interface", "echo", &ours(&arguments)).unwrap();
+    assert_eq!(theirs(&reply), arguments);
     assert_eq!(hex(&hear.recv().unwrap()), RECORDED_LOOKUP);
     assert_eq!(hex(&hear.recv().unwrap()), RECORDED_INVOKE);
 }
@@ -54,7 +55,7 @@ fn the_recorded_refusal_is_understood() {
 fn every_type_that_libubox_writes_becomes_json() {
     let expected = json!({ "yes": true, "short": -10, "int": 70000, "minus": -5, "long": 5_000_000_000_i64,
         "half": 0.5, "text": "hé", "none": null, "list": ["a", {}] });
-    assert_eq!(blob::decode_table(&bytes(RECORDED_TYPES)), Ok(expected));
+    assert_eq!(decoded(&bytes(RECORDED_TYPES)), Ok(expected));
 }
 
 #[test]
@@ -69,27 +70,83 @@ fn damaged_tables_are_errors_that_say_what_is_wrong() {
         ("8500000a0000000000010000", "a number is cut off"),
         ("870000080000000000", "a number is cut off"),
     ] {
-        assert_eq!(blob::decode_table(&bytes(table)), Err(BlobError::Malformed(complaint)), "{table}");
+        assert_eq!(decoded(&bytes(table)), Err(BlobError::Malformed(complaint)), "{table}");
     }
 }
 
 #[test]
 fn what_json_cannot_say_becomes_null_and_a_text_ends_at_its_nul() {
     let infinity = "8800001000000000".to_owned() + "7ff0000000000000";
-    assert_eq!(blob::decode_table(&bytes(&infinity)), Ok(json!({ "": null })));
+    assert_eq!(decoded(&bytes(&infinity)), Ok(json!({ "": null })));
     let type_of_the_future = "8900000800000000";
-    assert_eq!(blob::decode_table(&bytes(type_of_the_future)), Ok(json!({ "": null })));
+    assert_eq!(decoded(&bytes(type_of_the_future)), Ok(json!({ "": null })));
     let text = "8300000d0000000061ff006200000000";
-    assert_eq!(blob::decode_table(&bytes(text)), Ok(json!({ "": "a\u{fffd}" })));
+    assert_eq!(decoded(&bytes(text)), Ok(json!({ "": "a\u{fffd}" })));
+}
+
+/// Read as the standard library reads it, and told with all its digits.
+#[test]
+fn real_numbers_are_exact() {
+    for text in [
+        "0.1",
+        "-0.3",
+        "1E+3",
+        "0.0",
+        "-0.0",
+        "0e9",
+        "1e-5",
+        "123456789.125",
+        "9007199254740993",
+        "1e23",
+        "8.5e22",
+        "9007199254740992.99999999999999999999",
+        "9007199254740993.00000000000000000001",
+        "1.7976931348623157e308",
+        "1.7976931348623159e308",
+        "5e-324",
+        "2.4703282292062327e-324",
+        "2.4703282292062328e-324",
+        "1e-400",
+        "1e400",
+        "2.2250738585072011e-308",
+        "2.2250738585072014e-308",
+        "0.000001e9",
+        "1e99999999999999999999",
+        "-1e-99999999999",
+        "179769313486231570000000000000000000000000",
+        "0e99999999999999999999",
+        "18446744073709551616",
+    ] {
+        let table = json::read(&format!("{{\"\": {text}}}")).unwrap();
+        let number = text.parse::<f64>().unwrap();
+        if let Some(integer) = table.get("").and_then(Json::as_i64) {
+            assert_eq!(number, integer as f64);
+            continue;
+        }
+        let bytes = blob::encode_table(&table).unwrap();
+        assert_eq!(hex(&bytes[8..]), hex(&number.to_be_bytes()), "{text}");
+        if number.is_finite() {
+            let told = blob::decode_table(&bytes).unwrap().to_string();
+            assert_eq!(
+                told,
+                format!("{{\"\":{number:.*}}}", told.len() - told.find('.').unwrap() - 2),
+                "{text}"
+            );
+            assert!(
+                told.contains(&format!("{number:?}")) || number.abs() < 1.0 || number.abs() > 1e15,
+                "{told}"
+            );
+        }
+    }
 }
 
 #[test]
 fn nesting_ends_at_the_limit_in_both_directions() {
     let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({ "x": inner }));
     let deepest = blob::DEEPEST_NESTING + 1;
-    let bytes = blob::encode_table(&nested(deepest)).unwrap();
-    assert_eq!(blob::decode_table(&bytes), Ok(nested(deepest)));
-    assert_eq!(blob::encode_table(&nested(deepest + 1)), Err(BlobError::TooDeep));
+    let bytes = encoded(&nested(deepest)).unwrap();
+    assert_eq!(decoded(&bytes), Ok(nested(deepest)));
+    assert_eq!(encoded(&nested(deepest + 1)), Err(BlobError::TooDeep));
 
     let mut hostile = Vec::new();
     for _ in 0..50_000 {
@@ -103,9 +160,9 @@ fn nesting_ends_at_the_limit_in_both_directions() {
 #[test]
 fn what_is_longer_than_a_message_may_be_is_not_encoded() {
     let too_long = json!({ "text": "x".repeat(blob::LONGEST_MESSAGE) });
-    assert_eq!(blob::encode_table(&too_long), Err(BlobError::TooLong));
+    assert_eq!(encoded(&too_long), Err(BlobError::TooLong));
     let long_name = json!({ "x".repeat(70_000): 1 });
-    assert_eq!(blob::encode_table(&long_name), Err(BlobError::TooLong));
+    assert_eq!(encoded(&long_name), Err(BlobError::TooLong));
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -114,7 +171,8 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<i32>().prop_map(Value::from),
-        proptest::num::f64::NORMAL.prop_map(Value::from),
+        (proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO)
+            .prop_map(Value::from),
         "[^\0]{0,12}".prop_map(Value::from),
     ];
     leaf.prop_recursive(5, 64, 6, |inner| {
@@ -132,9 +190,9 @@ proptest! {
         fields in prop::collection::btree_map("[^\0]{0,9}", any_value(), 0..6)
     ) {
         let table = Value::Object(fields.into_iter().collect());
-        let bytes = blob::encode_table(&table).unwrap();
+        let bytes = encoded(&table).unwrap();
         prop_assert_eq!(bytes.len() % 4, 0);
-        prop_assert_eq!(blob::decode_table(&bytes), Ok(table));
+        prop_assert_eq!(decoded(&bytes), Ok(table));
     }
 
     #[test]
@@ -181,8 +239,16 @@ proptest! {
             while client.request().is_some() {}
         });
         let mut bus = Bus::connect_to(&daemon.socket, PATIENT).unwrap();
-        let _ = bus.call("network.interface", "echo", &Value::Null);
+        let _ = bus.call("network.interface", "echo", &Json::Null);
     }
+}
+
+fn encoded(table: &Value) -> Result<Vec<u8>, BlobError> {
+    blob::encode_table(&ours(table))
+}
+
+fn decoded(bytes: &[u8]) -> Result<Value, BlobError> {
+    blob::decode_table(bytes).map(|table| theirs(&table))
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use mwan3::json::{self, Json};
 use mwan3::system::ubus::{Bus, UbusError, blob};
 use serde_json::{Value, json};
 
@@ -57,7 +58,7 @@ impl Daemon {
     }
 
     pub fn call(&self, method: &str) -> Result<Value, UbusError> {
-        self.bus(super::PATIENT).call("network.interface", method, &Value::Null)
+        self.bus(super::PATIENT).call("network.interface", method, &Json::Null).map(|reply| theirs(&reply))
     }
 
     pub fn connections(&self) -> usize {
@@ -160,7 +161,7 @@ impl Request {
     }
 
     pub fn arguments(&self) -> Value {
-        blob::decode_table(self.payload(A_DATA).unwrap()).unwrap()
+        theirs(&blob::decode_table(self.payload(A_DATA).unwrap()).unwrap())
     }
 
     fn text(&self, id: u8) -> Option<String> {
@@ -191,7 +192,7 @@ pub fn status_message(sequence: u16, status: u32) -> Vec<u8> {
 
 pub fn data(reply: &Value) -> Vec<u8> {
     let mut attributes = id_attribute();
-    blob::push_attribute(&mut attributes, A_DATA, &blob::encode_table(reply).unwrap()).unwrap();
+    blob::push_attribute(&mut attributes, A_DATA, &blob::encode_table(&ours(reply)).unwrap()).unwrap();
     attributes
 }
 
@@ -199,6 +200,14 @@ fn id_attribute() -> Vec<u8> {
     let mut attributes = Vec::new();
     blob::push_attribute(&mut attributes, A_ID, &OBJECT_ID.to_be_bytes()).unwrap();
     attributes
+}
+
+pub fn ours(value: &Value) -> Json {
+    json::read(&value.to_string()).unwrap()
+}
+
+pub fn theirs(value: &Json) -> Value {
+    serde_json::from_str(&value.to_string()).unwrap()
 }
 
 pub fn small_dump() -> Value {

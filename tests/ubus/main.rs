@@ -14,12 +14,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use mwan3::json::Json;
 use mwan3::system::netifd;
 use mwan3::system::ubus::blob::BlobError;
 use mwan3::system::ubus::{Bus, Failure, Herald};
 use serde_json::{Value, json};
 
-use daemon::{DATA, Daemon, STATUS, data, forget, fresh_socket, message, small_dump, status_message};
+use daemon::{
+    DATA, Daemon, STATUS, data, forget, fresh_socket, message, ours, small_dump, status_message, theirs,
+};
 
 const PATIENT: Duration = Duration::from_secs(20);
 const IMPATIENT: Duration = Duration::from_millis(200);
@@ -49,13 +52,13 @@ fn a_reply_without_a_list_of_interfaces_is_an_error_and_not_a_host_without_inter
 fn a_refusal_says_what_was_asked_and_leaves_the_connection_usable() {
     let daemon = Daemon::with_dump(small_dump());
     let mut bus = daemon.bus(PATIENT);
-    let unknown_method = bus.call("network.interface", "nosuch", &Value::Null).unwrap_err();
+    let unknown_method = bus.call("network.interface", "nosuch", &Json::Null).unwrap_err();
     assert_eq!(unknown_method.to_string(), "ubus call network.interface nosuch: Method not found");
     assert!(!unknown_method.is_retryable());
-    let unknown_object = bus.call("network.device", "status", &json!({})).unwrap_err();
+    let unknown_object = bus.call("network.device", "status", &ours(&json!({}))).unwrap_err();
     assert_eq!(unknown_object.to_string(), "ubus call network.device status: Not found");
     assert!(unknown_object.is_retryable(), "netifd may only be restarting");
-    assert!(bus.call("network.interface", "dump", &json!({})).is_ok());
+    assert!(bus.call("network.interface", "dump", &ours(&json!({}))).is_ok());
     assert_eq!(daemon.connections(), 1);
 }
 
@@ -80,7 +83,7 @@ fn a_method_that_answers_nothing_gives_the_empty_table() {
 #[test]
 fn arguments_that_are_no_table_are_an_error_and_not_a_call() {
     let daemon = Daemon::with_dump(small_dump());
-    let error = daemon.bus(PATIENT).call("network.interface", "echo", &json!([1])).unwrap_err();
+    let error = daemon.bus(PATIENT).call("network.interface", "echo", &ours(&json!([1]))).unwrap_err();
     assert_eq!(error.to_string(), "ubus call network.interface echo: malformed message: not a table");
 }
 
@@ -96,7 +99,7 @@ fn an_event_goes_to_the_daemon_itself_with_its_name_and_a_table() {
     });
     let mut herald = Herald::default();
     for name in ["wan", "wanb", "wanc"] {
-        assert!(herald.send_by(&daemon.socket, "mwan3.connected", &json!({ "interface": name })));
+        assert!(herald.send_by(&daemon.socket, "mwan3.connected", &ours(&json!({ "interface": name }))));
         let arguments = json!({ "id": "mwan3.connected", "data": { "interface": name } });
         let heard = hear.recv_timeout(PATIENT).unwrap();
         assert_eq!(heard, (1, Some("send".to_owned()), arguments));
@@ -115,7 +118,7 @@ fn events_come_again_with_a_daemon_that_was_started_anew() {
     let mut herald = Herald::default();
     for number in 0..3 {
         let sent = lab::wait_until(PATIENT, || {
-            herald.send_by(&daemon.socket, "mwan3.connected", &json!({}))
+            herald.send_by(&daemon.socket, "mwan3.connected", &ours(&json!({})))
                 && hear.recv_timeout(IMPATIENT).is_ok_and(|(found, _)| found >= number)
         });
         assert!(sent, "{number}");
@@ -125,12 +128,12 @@ fn events_come_again_with_a_daemon_that_was_started_anew() {
 #[test]
 fn events_never_wait_for_a_daemon_that_is_absent_or_hangs() {
     let mut herald = Herald::default();
-    assert!(!herald.send_by(Path::new("/nonexistent/ubus.sock"), "mwan3.connected", &json!({})));
+    assert!(!herald.send_by(Path::new("/nonexistent/ubus.sock"), "mwan3.connected", &ours(&json!({}))));
     // It neither accepts nor reads: queue and buffers fill up.
     let socket = fresh_socket();
     let _listener = UnixListener::bind(&socket).unwrap();
     let begun = std::time::Instant::now();
-    let data = json!({ "reason": "x".repeat(10_000) });
+    let data = ours(&json!({ "reason": "x".repeat(10_000) }));
     let taken = (0..2_000).filter(|_| herald.send_by(&socket, "mwan3.connected", &data)).count();
     // A wait for each of those that were refused would take minutes.
     assert!(taken < 2_000, "the buffers never filled up");
@@ -164,8 +167,8 @@ fn a_reply_of_half_a_mebibyte_arrives_whole() {
 fn arguments_larger_than_the_socket_takes_at_once_arrive_whole() {
     let arguments = json!({ "text": "x".repeat(900_000) });
     let daemon = Daemon::with_dump(Value::Null);
-    let reply = daemon.bus(PATIENT).call("network.interface", "echo", &arguments).unwrap();
-    assert!(reply == arguments);
+    let reply = daemon.bus(PATIENT).call("network.interface", "echo", &ours(&arguments)).unwrap();
+    assert!(theirs(&reply) == arguments);
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn an_endless_stream_of_foreign_messages_does_not_outlast_the_deadline() {
         client.greet();
         while std::io::Write::write_all(&mut client.stream, &status_message(999, 0)).is_ok() {}
     });
-    let error = daemon.bus(IMPATIENT).call("network.interface", "dump", &Value::Null).unwrap_err();
+    let error = daemon.bus(IMPATIENT).call("network.interface", "dump", &Json::Null).unwrap_err();
     assert!(matches!(error.failure(), Failure::TimedOut), "{error}");
 }
 
@@ -201,7 +204,7 @@ fn a_daemon_that_never_answers_costs_the_timeout_and_no_more() {
         client.greet();
         let _ = wait.lock().unwrap().recv();
     });
-    let error = daemon.bus(IMPATIENT).call("network.interface", "dump", &Value::Null).unwrap_err();
+    let error = daemon.bus(IMPATIENT).call("network.interface", "dump", &Json::Null).unwrap_err();
     assert_eq!(error.to_string(), "ubus call network.interface dump: no answer in time");
     assert!(error.is_retryable());
     drop(done);
@@ -231,10 +234,10 @@ fn a_daemon_that_dies_during_a_call_costs_that_call_only() {
         _ => client.serve(&small_dump()),
     });
     let mut bus = daemon.bus(PATIENT);
-    let error = bus.call("network.interface", "dump", &Value::Null).unwrap_err();
+    let error = bus.call("network.interface", "dump", &Json::Null).unwrap_err();
     assert_eq!(error.to_string(), "ubus call network.interface dump: the daemon closed the connection");
     assert!(error.is_retryable());
-    assert_eq!(bus.call("network.interface", "dump", &Value::Null).unwrap(), small_dump());
+    assert_eq!(bus.call("network.interface", "dump", &Json::Null).unwrap(), ours(&small_dump()));
 }
 
 #[test]
@@ -250,7 +253,7 @@ fn a_daemon_that_was_restarted_between_two_calls_is_not_noticed() {
     });
     let mut bus = daemon.bus(PATIENT);
     wait_until_closed.recv().unwrap();
-    assert_eq!(bus.call("network.interface", "dump", &Value::Null).unwrap(), small_dump());
+    assert_eq!(bus.call("network.interface", "dump", &Json::Null).unwrap(), ours(&small_dump()));
 }
 
 #[test]
@@ -295,7 +298,7 @@ fn signals_do_not_disturb_a_call() {
         client.write(&status_message(request.sequence, 0));
     });
     let mut bus = daemon.bus(PATIENT);
-    let caller = thread::spawn(move || bus.call("network.interface", "dump", &Value::Null));
+    let caller = thread::spawn(move || bus.call("network.interface", "dump", &Json::Null));
     start.recv().unwrap();
     for number in 1..=50 {
         // SAFETY: the thread has not been joined, so its handle is valid.
@@ -305,7 +308,7 @@ fn signals_do_not_disturb_a_call() {
         }
     }
     interrupted.send(()).unwrap();
-    assert_eq!(caller.join().unwrap().unwrap(), small_dump());
+    assert_eq!(caller.join().unwrap().unwrap(), ours(&small_dump()));
 }
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);

@@ -2,13 +2,12 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
-
 use crate::config::Config;
+use crate::json::{Json, Object};
 use crate::plan::explain::Stage;
 use crate::plan::{Explanation, Question, protocol_name};
 
-use super::{stage_name, stage_text, verdict, within};
+use super::{put_list, stage_name, stage_text, verdict};
 
 /// What the list may take, in bytes.
 const FLOWS_ROOM: usize = 6_000;
@@ -61,13 +60,16 @@ pub fn flow_text(config: &Config, flow: &Flow, today: &Explanation<'_>) -> Strin
     )
 }
 
-pub fn flows_json(config: &Config, flows: &[(Flow, Explanation<'_>)]) -> Value {
-    let (shown, more) =
-        within(FLOWS_ROOM, flows.iter().map(|(flow, today)| json_of(config, flow, today)).collect());
-    json!({ "flows": shown, "flows_more": more })
+pub fn flows_json(config: &Config, flows: &[(Flow, Explanation<'_>)]) -> Json {
+    let (mut object, mut told) = (Object::new(), Vec::new());
+    for (flow, today) in flows {
+        told.push(flow_json(config, flow, today));
+    }
+    put_list(&mut object, "flows", FLOWS_ROOM, told);
+    Json::Object(object)
 }
 
-fn json_of(config: &Config, flow: &Flow, today: &Explanation<'_>) -> Value {
+fn flow_json(config: &Config, flow: &Flow, today: &Explanation<'_>) -> Json {
     let question = &flow.question;
     let (keeps, interface) = match kept(config, question.mark) {
         Kept::Uplink(name) => ("uplink", name),
@@ -75,25 +77,30 @@ fn json_of(config: &Config, flow: &Flow, today: &Explanation<'_>) -> Value {
         Kept::Nobody(_) => ("nobody", ""),
         Kept::Nothing => ("none", ""),
     };
-    json!({
-        "src": question.source.map(|source| source.to_string()).unwrap_or_default(),
-        "sport": question.source_port.unwrap_or(0),
-        "dest": question.destination,
-        "port": question.destination_port.unwrap_or(0),
-        "proto": question.protocol.map(protocol_name).unwrap_or_default(),
-        "answered": flow.is_answered,
-        "answered_to": flow.answered_to,
-        "mark": format!("{:#x}", question.mark & config.globals.mask.bits()),
-        "keeps": keeps,
-        "interface": interface,
-        "today": {
-            "stage": stage_name(&today.stage),
-            "rule": match &today.stage { Stage::Rule(decision) => decision.rule.name.as_str(), _ => "" },
-            "verdict": verdict(today),
-            "interfaces": ends(today).join(" "),
-        },
-        "same": is_same(config, flow, today),
-    })
+    let mut object = Object::new();
+    object.flag("answered", flow.is_answered);
+    object.text("answered_to", &flow.answered_to.to_string());
+    object.text("dest", &question.destination.to_string());
+    object.text("interface", interface);
+    object.text("keeps", keeps);
+    object.text("mark", &format!("{:#x}", question.mark & config.globals.mask.bits()));
+    object.number("port", question.destination_port.unwrap_or(0).into());
+    object.text("proto", &question.protocol.map(protocol_name).unwrap_or_default());
+    object.flag("same", is_same(config, flow, today));
+    object.number("sport", question.source_port.unwrap_or(0).into());
+    object.text("src", &question.source.map(|source| source.to_string()).unwrap_or_default());
+    object.put("today", today_json(today));
+    Json::Object(object)
+}
+
+fn today_json(today: &Explanation<'_>) -> Json {
+    let rule = if let Stage::Rule(decision) = &today.stage { &decision.rule.name } else { "" };
+    let mut object = Object::new();
+    object.text("interfaces", &ends(today).join(" "));
+    object.text("rule", rule);
+    object.text("stage", stage_name(&today.stage));
+    object.text("verdict", verdict(today));
+    Json::Object(object)
 }
 
 fn kept(config: &Config, mark: u32) -> Kept<'_> {

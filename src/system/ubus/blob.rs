@@ -1,11 +1,13 @@
 //! Blobs, the attributes ubus messages are made of, and blobmsg, the typed tables inside them. Bytes in,
 //! values out, without any I/O. Values are JSON, because both ends want that: netifd's dump is read as JSON
 //! and our own replies are. What JSON cannot say is lost: INT8 is taken as a boolean (ubus has no other),
-//! the integer widths are one, infinities are null and table keys come back sorted.
+//! the integer widths are one, infinities are null.
 
 use std::fmt;
 
-use serde_json::{Map, Number, Value};
+use crate::json::{Json, Object};
+
+use super::real;
 
 /// ubusd's own limit for one message.
 pub const LONGEST_MESSAGE: usize = 1 << 20;
@@ -109,12 +111,12 @@ pub fn push_text(out: &mut Vec<u8>, id: u8, text: &str) -> Result<(), BlobError>
 }
 
 /// The fields of a table, without a header around them; null is the empty table.
-pub fn encode_table(table: &Value) -> Result<Vec<u8>, BlobError> {
+pub fn encode_table(table: &Json) -> Result<Vec<u8>, BlobError> {
     let mut out = Vec::new();
     match table {
-        Value::Null => {}
-        Value::Object(fields) => {
-            for (name, value) in fields {
+        Json::Null => {}
+        Json::Object(fields) => {
+            for (name, value) in fields.members() {
                 push_field(&mut out, name, value, 0)?;
             }
         }
@@ -123,7 +125,7 @@ pub fn encode_table(table: &Value) -> Result<Vec<u8>, BlobError> {
     Ok(out)
 }
 
-fn push_field(out: &mut Vec<u8>, name: &str, value: &Value, depth: usize) -> Result<(), BlobError> {
+fn push_field(out: &mut Vec<u8>, name: &str, value: &Json, depth: usize) -> Result<(), BlobError> {
     if depth > DEEPEST_NESTING {
         return Err(BlobError::TooDeep);
     }
@@ -134,25 +136,29 @@ fn push_field(out: &mut Vec<u8>, name: &str, value: &Value, depth: usize) -> Res
     out.push(0);
     pad(out);
     let kind = match value {
-        Value::Null => kind::UNSPECIFIED,
-        Value::Bool(flag) => {
+        Json::Null => kind::UNSPECIFIED,
+        Json::Bool(flag) => {
             out.push(u8::from(*flag));
             kind::INT8
         }
-        Value::Number(number) => push_number(out, number),
-        Value::String(text) => {
+        Json::Number(number) => push_integer(out, *number),
+        Json::Decimal(digits) => {
+            out.extend_from_slice(&real::bits(digits).to_be_bytes());
+            kind::DOUBLE
+        }
+        Json::Text(text) => {
             out.extend_from_slice(text.as_bytes());
             out.push(0);
             kind::STRING
         }
-        Value::Array(items) => {
+        Json::Array(items) => {
             for item in items {
                 push_field(out, "", item, depth + 1)?;
             }
             kind::ARRAY
         }
-        Value::Object(fields) => {
-            for (name, value) in fields {
+        Json::Object(fields) => {
+            for (name, value) in fields.members() {
                 push_field(out, name, value, depth + 1)?;
             }
             kind::TABLE
@@ -162,61 +168,69 @@ fn push_field(out: &mut Vec<u8>, name: &str, value: &Value, depth: usize) -> Res
 }
 
 /// The narrower integer where it fits: methods check their arguments' types, and ask for INT32.
-fn push_number(out: &mut Vec<u8>, number: &Number) -> u8 {
-    match number.as_i64() {
-        Some(integer) => match i32::try_from(integer) {
-            Ok(small) => {
-                out.extend_from_slice(&small.to_be_bytes());
-                kind::INT32
-            }
-            Err(_) => {
-                out.extend_from_slice(&integer.to_be_bytes());
-                kind::INT64
-            }
-        },
-        None => {
-            let real = number.as_f64().unwrap_or_default();
-            out.extend_from_slice(&real.to_be_bytes());
-            kind::DOUBLE
+fn push_integer(out: &mut Vec<u8>, integer: i64) -> u8 {
+    match i32::try_from(integer) {
+        Ok(small) => {
+            out.extend_from_slice(&small.to_be_bytes());
+            kind::INT32
+        }
+        Err(_) => {
+            out.extend_from_slice(&integer.to_be_bytes());
+            kind::INT64
         }
     }
 }
 
-pub fn decode_table(bytes: &[u8]) -> Result<Value, BlobError> {
-    decode_fields(bytes, 0).map(Value::Object)
+pub fn decode_table(bytes: &[u8]) -> Result<Json, BlobError> {
+    decode_fields(bytes, 0)
 }
 
-fn decode_fields(bytes: &[u8], depth: usize) -> Result<Map<String, Value>, BlobError> {
-    attributes(bytes).map(|attribute| decode_field(attribute?, depth)).collect()
+fn decode_fields(bytes: &[u8], depth: usize) -> Result<Json, BlobError> {
+    let mut fields = Object::new();
+    for field in attributes(bytes) {
+        let (kind, name, data) = split_field(&field?)?;
+        fields.add(c_text(name), decode_value(kind, data, depth)?);
+    }
+    Ok(Json::Object(fields))
 }
 
-fn decode_items(bytes: &[u8], depth: usize) -> Result<Vec<Value>, BlobError> {
-    attributes(bytes).map(|attribute| Ok(decode_field(attribute?, depth)?.1)).collect()
+fn decode_items(bytes: &[u8], depth: usize) -> Result<Json, BlobError> {
+    let mut items = Vec::new();
+    for field in attributes(bytes) {
+        let (kind, _, data) = split_field(&field?)?;
+        items.push(decode_value(kind, data, depth)?);
+    }
+    Ok(Json::Array(items))
 }
 
-fn decode_field(field: Attribute<'_>, depth: usize) -> Result<(String, Value), BlobError> {
+fn decode_value(kind: u8, data: &[u8], depth: usize) -> Result<Json, BlobError> {
     if depth > DEEPEST_NESTING {
         return Err(BlobError::TooDeep);
     }
+    Ok(match kind {
+        kind::ARRAY => decode_items(data, depth + 1)?,
+        kind::TABLE => decode_fields(data, depth + 1)?,
+        kind::STRING => Json::Text(c_text(data)),
+        kind::INT64 => Json::Number(integer(data, 8)?),
+        kind::INT32 => Json::Number(integer(data, 4)?),
+        kind::INT16 => Json::Number(integer(data, 2)?),
+        kind::INT8 => Json::Bool(integer(data, 1)? != 0),
+        kind::DOUBLE => real::text(integer(data, 8)? as u64).map_or(Json::Null, Json::Decimal),
+        _ => Json::Null,
+    })
+}
+
+/// Its kind, its name, and the value behind the name's NUL and padding.
+fn split_field<'a>(field: &Attribute<'a>) -> Result<(u8, &'a [u8], &'a [u8]), BlobError> {
     if !field.is_field {
         return Err(BlobError::Malformed("a field has no name"));
     }
-    let (name, data) = split_name(field.payload).ok_or(BlobError::Malformed("a field's name is cut off"))?;
-    let value = match field.id {
-        kind::ARRAY => Value::Array(decode_items(data, depth + 1)?),
-        kind::TABLE => Value::Object(decode_fields(data, depth + 1)?),
-        kind::STRING => Value::String(c_text(data)),
-        kind::INT64 => i64::from_be_bytes(leading(data)?).into(),
-        kind::INT32 => i32::from_be_bytes(leading(data)?).into(),
-        kind::INT16 => i16::from_be_bytes(leading(data)?).into(),
-        kind::INT8 => Value::Bool(leading::<1>(data)? != [0]),
-        kind::DOUBLE => f64::from_be_bytes(leading(data)?).into(),
-        _ => Value::Null,
-    };
-    Ok((c_text(name), value))
+    match split_name(field.payload) {
+        Some((name, data)) => Ok((field.id, name, data)),
+        None => Err(BlobError::Malformed("a field's name is cut off")),
+    }
 }
 
-/// The name, and the value behind its NUL and padding.
 fn split_name(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, text) = payload.split_first_chunk()?;
     let length = usize::from(u16::from_be_bytes(*length));
@@ -231,8 +245,14 @@ pub fn c_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-fn leading<const N: usize>(data: &[u8]) -> Result<[u8; N], BlobError> {
-    data.first_chunk().copied().ok_or(BlobError::Malformed("a number is cut off"))
+fn integer(data: &[u8], width: usize) -> Result<i64, BlobError> {
+    let bytes = data.get(..width).ok_or(BlobError::Malformed("a number is cut off"))?;
+    // The sign is the first byte's.
+    let mut number = if bytes.first().is_some_and(|byte| *byte > 0x7f) { -1 } else { 0 };
+    for byte in bytes {
+        number = number << 8 | i64::from(*byte);
+    }
+    Ok(number)
 }
 
 fn open(out: &mut Vec<u8>) -> usize {

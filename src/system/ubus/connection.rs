@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use crate::json::{Json, Object};
 
 use super::Failure;
 use super::blob::{self, BlobError};
@@ -74,12 +74,12 @@ impl Connection {
     }
 
     /// Methods that answer nothing give the empty table.
-    pub fn invoke(&mut self, object_id: u32, method: &str, arguments: &Value) -> Result<Value, Failure> {
+    pub fn invoke(&mut self, object_id: u32, method: &str, arguments: &Json) -> Result<Json, Failure> {
         let attributes = invocation(object_id, method, arguments)?;
-        let Some(body) = self.request(message::INVOKE, object_id, &attributes)? else { return Ok(json!({})) };
+        let body = self.request(message::INVOKE, object_id, &attributes)?.unwrap_or_default();
         match payload_in(&body, attribute::DATA) {
             Some(data) => Ok(blob::decode_table(data)?),
-            None => Ok(json!({})),
+            None => Ok(Json::Object(Object::new())),
         }
     }
 
@@ -163,7 +163,7 @@ fn encode(kind: u8, sequence: u16, peer: u32, attributes: &[u8]) -> Result<Vec<u
     Ok(bytes)
 }
 
-fn invocation(object_id: u32, method: &str, arguments: &Value) -> Result<Vec<u8>, BlobError> {
+fn invocation(object_id: u32, method: &str, arguments: &Json) -> Result<Vec<u8>, BlobError> {
     let mut attributes = Vec::new();
     blob::push_attribute(&mut attributes, attribute::OBJECT_ID, &object_id.to_be_bytes())?;
     blob::push_text(&mut attributes, attribute::METHOD, method)?;
@@ -172,7 +172,7 @@ fn invocation(object_id: u32, method: &str, arguments: &Value) -> Result<Vec<u8>
 }
 
 /// The whole message of a call whose reply nobody waits for.
-pub fn encode_invocation(object_id: u32, method: &str, arguments: &Value) -> Result<Vec<u8>, BlobError> {
+pub fn encode_invocation(object_id: u32, method: &str, arguments: &Json) -> Result<Vec<u8>, BlobError> {
     encode(message::INVOKE, 1, object_id, &invocation(object_id, method, arguments)?)
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use crate::json::{Json, Object};
 
 use super::connection::{connect, encode_invocation};
 use super::{EVENT_OBJECT, socket_path};
@@ -18,13 +18,15 @@ pub struct Herald {
 impl Herald {
     /// To everyone who listens for events of this name, by the host's ubusd. Whether it will get there, as far
     /// as can be known; false where there is no bus. The data is a table.
-    pub fn send(&mut self, event: &str, data: &Value) -> bool {
+    pub fn send(&mut self, event: &str, data: &Json) -> bool {
         self.send_by(&socket_path(), event, data)
     }
 
-    pub fn send_by(&mut self, socket: &Path, event: &str, data: &Value) -> bool {
-        let arguments = json!({ "id": event, "data": data });
-        let Ok(message) = encode_invocation(EVENT_OBJECT, "send", &arguments) else { return false };
+    pub fn send_by(&mut self, socket: &Path, event: &str, data: &Json) -> bool {
+        let mut arguments = Object::new();
+        arguments.put("data", data.clone());
+        arguments.text("id", event);
+        let Ok(message) = encode_invocation(EVENT_OBJECT, "send", &arguments.into()) else { return false };
         let kept = self.connection.take().filter(is_alive);
         let Some(mut stream) = kept.or_else(|| connect(socket, None).ok()) else { return false };
         // Half a message would take the next one with it: such a connection is given up.
