@@ -32,7 +32,7 @@ impl Given {
         let members = match json::read(&text_by_stdin()) {
             Ok(Json::Object(members)) => members,
             Ok(_) => return invalid("the arguments are not an object".to_owned()),
-            Err(error) => return invalid(format!("the arguments are not JSON: {error}")),
+            Err(error) => return invalid(format!("the arguments are {error}")),
         };
         let list = json::read(LIST).unwrap_or_default();
         let Some(examples) = list.get(method).and_then(Json::as_object) else {
