@@ -25,7 +25,7 @@ fn read_clean(text: &str) -> Config {
 }
 
 fn theirs(json: &Json) -> serde_json::Value {
-    serde_json::from_str(&json.to_string()).unwrap()
+    serde_json::from_str(&json.to_string()).expect("JSON")
 }
 
 fn told(problems: &[Problem]) -> Vec<String> {

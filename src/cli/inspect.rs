@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result, anyhow};
 
 use crate::config::options::SectionKind;
 use crate::config::{self, Config, Problem, Severity};
-use crate::json::{Json, Object};
+use crate::json::Json;
 use crate::network::Network;
 use crate::plan::{Health, Plan};
 use crate::reconcile::{Goal, Pending, pending};
@@ -124,9 +124,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<ExitCode> {
         changes.extend(leftovers::find().removals());
     }
     if arguments.is_json {
-        let mut object = Object::new();
-        object.put("changes", Json::Array(changes.into_iter().map(Json::Text).collect()));
-        say!("{}", Json::Object(object));
+        say!("{}", Json::only("changes", Json::texts(changes)));
     } else if changes.is_empty() {
         say!("# nothing to change");
     } else {

@@ -176,7 +176,11 @@ pub(super) fn shown(value: &str) -> String {
             text.push('…');
             break;
         }
-        if letter.is_control() { text.extend(letter.escape_default()) } else { text.push(letter) }
+        if letter.is_control() {
+            text.push_str(&letter.escape_default().to_string());
+        } else {
+            text.push(letter);
+        }
     }
     text
 }

@@ -202,10 +202,7 @@ impl Reader {
     }
 
     fn list<T>(&mut self, from: &Json, name: &str, read: fn(&mut Reader, &Json) -> T) -> Vec<T> {
-        match self.find(from, name) {
-            Some(items) => self.as_list(items, read),
-            None => Vec::new(),
-        }
+        self.find(from, name).map_or(Vec::new(), |items| self.as_list(items, read))
     }
 
     fn text(&mut self, from: &Json, name: &str) -> Option<String> {
@@ -241,15 +238,17 @@ impl Reader {
 impl Reader {
     fn as_list<T>(&mut self, value: &Json, read: fn(&mut Reader, &Json) -> T) -> Vec<T> {
         let mut list = Vec::new();
-        match value.as_array() {
-            Some(items) => {
-                for item in items {
-                    list.push(read(self, item));
-                }
-            }
-            None => self.complain_of("a list", value),
+        for item in self.as_items(value) {
+            list.push(read(self, item));
         }
         list
+    }
+
+    fn as_items<'a>(&mut self, value: &'a Json) -> &'a [Json] {
+        value.as_array().unwrap_or_else(|| {
+            self.complain_of("a list", value);
+            &[]
+        })
     }
 
     fn as_flag(&mut self, value: &Json) -> bool {

@@ -188,8 +188,8 @@ pub fn decode_table(bytes: &[u8]) -> Result<Json, BlobError> {
 fn decode_fields(bytes: &[u8], depth: usize) -> Result<Json, BlobError> {
     let mut fields = Object::new();
     for field in attributes(bytes) {
-        let (name, value) = decode_field(field?, depth)?;
-        fields.add(name, value);
+        let (kind, name, data) = split_field(&field?)?;
+        fields.add(c_text(name), decode_value(kind, data, depth)?);
     }
     Ok(Json::Object(fields))
 }
@@ -197,34 +197,40 @@ fn decode_fields(bytes: &[u8], depth: usize) -> Result<Json, BlobError> {
 fn decode_items(bytes: &[u8], depth: usize) -> Result<Json, BlobError> {
     let mut items = Vec::new();
     for field in attributes(bytes) {
-        items.push(decode_field(field?, depth)?.1);
+        let (kind, _, data) = split_field(&field?)?;
+        items.push(decode_value(kind, data, depth)?);
     }
     Ok(Json::Array(items))
 }
 
-fn decode_field(field: Attribute<'_>, depth: usize) -> Result<(String, Json), BlobError> {
+fn decode_value(kind: u8, data: &[u8], depth: usize) -> Result<Json, BlobError> {
     if depth > DEEPEST_NESTING {
         return Err(BlobError::TooDeep);
     }
-    if !field.is_field {
-        return Err(BlobError::Malformed("a field has no name"));
-    }
-    let (name, data) = split_name(field.payload).ok_or(BlobError::Malformed("a field's name is cut off"))?;
-    let value = match field.id {
+    Ok(match kind {
         kind::ARRAY => decode_items(data, depth + 1)?,
         kind::TABLE => decode_fields(data, depth + 1)?,
         kind::STRING => Json::Text(c_text(data)),
-        kind::INT64 => Json::Number(i64::from_be_bytes(leading(data)?)),
-        kind::INT32 => Json::Number(i32::from_be_bytes(leading(data)?).into()),
-        kind::INT16 => Json::Number(i16::from_be_bytes(leading(data)?).into()),
-        kind::INT8 => Json::Bool(leading(data)? != [0]),
-        kind::DOUBLE => real::text(u64::from_be_bytes(leading(data)?)).map_or(Json::Null, Json::Decimal),
+        kind::INT64 => Json::Number(integer(data, 8)?),
+        kind::INT32 => Json::Number(integer(data, 4)?),
+        kind::INT16 => Json::Number(integer(data, 2)?),
+        kind::INT8 => Json::Bool(integer(data, 1)? != 0),
+        kind::DOUBLE => real::text(integer(data, 8)? as u64).map_or(Json::Null, Json::Decimal),
         _ => Json::Null,
-    };
-    Ok((c_text(name), value))
+    })
 }
 
-/// The name, and the value behind its NUL and padding.
+/// Its kind, its name, and the value behind the name's NUL and padding.
+fn split_field<'a>(field: &Attribute<'a>) -> Result<(u8, &'a [u8], &'a [u8]), BlobError> {
+    if !field.is_field {
+        return Err(BlobError::Malformed("a field has no name"));
+    }
+    match split_name(field.payload) {
+        Some((name, data)) => Ok((field.id, name, data)),
+        None => Err(BlobError::Malformed("a field's name is cut off")),
+    }
+}
+
 fn split_name(payload: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, text) = payload.split_first_chunk()?;
     let length = usize::from(u16::from_be_bytes(*length));
@@ -239,8 +245,14 @@ pub fn c_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-fn leading<const N: usize>(data: &[u8]) -> Result<[u8; N], BlobError> {
-    data.first_chunk().copied().ok_or(BlobError::Malformed("a number is cut off"))
+fn integer(data: &[u8], width: usize) -> Result<i64, BlobError> {
+    let bytes = data.get(..width).ok_or(BlobError::Malformed("a number is cut off"))?;
+    // The sign is the first byte's.
+    let mut number = if bytes.first().is_some_and(|byte| *byte > 0x7f) { -1 } else { 0 };
+    for byte in bytes {
+        number = number << 8 | i64::from(*byte);
+    }
+    Ok(number)
 }
 
 fn open(out: &mut Vec<u8>) -> usize {

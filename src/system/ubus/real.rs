@@ -1,5 +1,5 @@
 //! Real numbers between the eight bytes of a blob and the decimal text of JSON, exactly. Nobody here reckons
-//! with any; they only have to survive. The standard library's conversions would be 20 KB for that.
+//! with any; they only have to survive. The standard library's conversions are several times as large.
 
 use std::cmp::Ordering;
 
@@ -78,7 +78,10 @@ impl Decimal {
     fn read(text: &str) -> Decimal {
         let (text, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|letter| letter & 0xf).collect();
+        let mut digits = [whole.as_bytes(), fraction.as_bytes()].concat();
+        for digit in &mut digits {
+            *digit -= b'0';
+        }
         let far = if exponent.starts_with('-') { -FAR } else { FAR };
         let exponent = exponent.parse().unwrap_or(far).clamp(-FAR, FAR);
         Decimal::trimmed(whole.len() as i32 + exponent, &digits)
