@@ -131,7 +131,7 @@ fn interfaces_are_distinct(policy: &Policy, report: &mut Report<'_>) {
     let mut told = SortedSet::new();
     for member in &policy.members {
         let key = (member.metric, &*member.interface);
-        let Some(first) = seen.insert(key, &*member.name) else { continue };
+        let Some(first) = seen.replace(key, &*member.name) else { continue };
         if told.insert(key) {
             let (metric, interface) = key;
             let text = format!(
