@@ -20,6 +20,8 @@ const MAY_INDEX: &[(&str, &str, &str)] = &[
     ("network/plain.rs", "segments()[0]", "eight segments"),
     ("network/source.rs", "segments()[0]", "eight segments"),
     ("sorted.rs", "self.values[place]", "it was found, or just put there"),
+    ("sorted.rs", "&items[o", "both are below the count"),
+    ("sorted.rs", "origins[place]", "a permutation of what is below the count"),
     ("sorted.rs", "self.items[middle]", "below the end of what is searched"),
     ("plan/dispatch.rs", "spans[dimension]", "dimensions count up to the length of the array"),
     ("plan/dispatch.rs", "spans[*dimension]", "dimensions count up to the length of the array"),

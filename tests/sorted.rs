@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mwan3::sorted::{SortedMap, SortedSet};
+use mwan3::sorted::{SortedMap, SortedSet, sort_by};
 use proptest::prelude::*;
 
 proptest! {
@@ -44,6 +44,14 @@ proptest! {
             prop_assert_eq!(set.first(), standard.first());
             prop_assert!(set.iter().eq(standard.iter()), "{:?} for {:?}", set, standard);
         }
+    }
+
+    #[test]
+    fn a_sort_does_what_the_stable_standard_one_does(mut items in prop::collection::vec((0..9u8, any::<u16>()), 0..90)) {
+        let mut standard = items.clone();
+        standard.sort_by_key(|(key, _)| *key);
+        sort_by(&mut items, &|one, other| one.0.cmp(&other.0));
+        prop_assert_eq!(items, standard);
     }
 }
 
