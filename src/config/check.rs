@@ -81,8 +81,11 @@ impl<'a> Report<'a> {
                 Some(option) => option.value.line(),
                 None => section.line,
             };
-            let problem = Problem::of_section(severity, self.file, section, text).with_option(option, line);
-            self.problems.push(problem);
+            self.problems.push(Problem {
+                line,
+                option: Some(option.to_owned()),
+                ..Problem::of_section(severity, self.file, section, text)
+            });
         }
     }
 
