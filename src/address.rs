@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use crate::sorted::sort_by;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     Ipv4,
@@ -213,7 +215,7 @@ impl Span {
 
 /// Sorted, disjoint, with touching neighbours joined.
 pub fn merge_spans(mut spans: Vec<Span>) -> Vec<Span> {
-    spans.sort_unstable();
+    sort_by(&mut spans, &Span::cmp);
     let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
     for span in spans {
         match merged.last_mut() {

@@ -34,9 +34,7 @@ mod use_uplink;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
-
-use crate::system::netlink::NetlinkError;
+use crate::system::failure::Result;
 
 pub use explain::{Asked, answer as explain};
 use options::Arguments;
@@ -160,9 +158,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Ok(code) => code,
         Err(error) => {
-            // An error chain is one line: what we were doing, and why it failed.
-            let advice = if is_about_privileges(&error) { " (are you root?)" } else { "" };
-            complain!("mwan3: {error:#}{advice}");
+            let advice = if error.lacks_rights() { " (are you root?)" } else { "" };
+            complain!("mwan3: {error}{advice}");
             1
         }
     }
@@ -175,14 +172,6 @@ fn note_written(result: std::io::Result<()>) {
     if result.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
         WAS_LOST.store(true, Ordering::Relaxed);
     }
-}
-
-fn is_about_privileges(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let refusal = cause.downcast_ref::<NetlinkError>().map(|refusal| refusal.errno);
-        let errno = refusal.or_else(|| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
-        matches!(errno, Some(libc::EPERM | libc::EACCES))
-    })
 }
 
 fn suggestion(word: &str) -> String {

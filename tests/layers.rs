@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("sorted", &[]),
-    ("address", &[]),
+    ("address", &["sorted"]),
     ("alert", &["json"]),
-    ("import", &[]),
+    ("import", &["sorted"]),
     ("mark", &[]),
     ("uci", &["sorted"]),
     ("network", &["address", "json", "mark", "sorted"]),

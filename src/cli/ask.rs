@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-
 use crate::control::{ask, follow};
 use crate::json::Json;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 
 use super::ExitCode;
@@ -80,13 +79,13 @@ fn request(line: &str, patience: Duration) -> Result<Json> {
         return no_tracker();
     };
     match answer.get("error").and_then(Json::as_str) {
-        Some(error) => bail!("{error}"),
+        Some(error) => Err(failure!("{error}")),
         None => Ok(answer),
     }
 }
 
 fn no_tracker<T>() -> Result<T> {
-    bail!("no tracker runs: start the service, or run 'mwan3 track'")
+    Err(failure!("no tracker runs: start the service, or run 'mwan3 track'"))
 }
 
 fn usage(verb: &str, arguments: &Arguments) -> Result<ExitCode> {

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-
 use crate::config::Config;
 use crate::control::{Conversation, ask};
 use crate::json::{Json, Object};
 use crate::system::clock::since_boot;
 use crate::system::conntrack::Beginnings;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::settings;
@@ -36,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let socket = directories.control_socket();
     let begun = Conversation::begin(&socket, &format!("drill {name} {seconds} {force}"));
     let Some(tracker) = begun.context("cannot ask the tracker")? else {
-        bail!("no tracker runs: start the service, or run 'mwan3 track'");
+        return Err(failure!("no tracker runs: start the service, or run 'mwan3 track'"));
     };
     let until = since_boot().saturating_add(Duration::from_secs(u64::from(seconds)));
     let drill = Drill {
@@ -89,7 +88,7 @@ impl Drill {
                 self.note(&beginnings.marks());
             }
             let Some(lines) = tracker.lines().context("the tracker")? else {
-                bail!("the tracker is gone; the next one ends the drill");
+                return Err(failure!("the tracker is gone; the next one ends the drill"));
             };
             for line in &lines {
                 if let Some(code) = self.hear(line, beginnings.as_mut())? {
@@ -118,7 +117,7 @@ impl Drill {
 
     fn hear(&mut self, line: &Json, beginnings: Option<&mut Beginnings>) -> Result<Option<ExitCode>> {
         if let Some(refusal) = line.get("error").and_then(Json::as_str) {
-            bail!("{refusal}");
+            return Err(failure!("{refusal}"));
         }
         if line.text("drill") == "began" {
             let can_count = beginnings.is_some();

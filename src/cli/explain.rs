@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, anyhow, bail};
-
 use crate::address::Family;
 use crate::config::{self, Protocol};
 use crate::json::Json;
@@ -12,6 +10,7 @@ use crate::plan::explain::usual_device;
 use crate::plan::{Explanation, Question, Situation, TABLE, explain, protocol_number};
 use crate::report::{Flow, Snapshot, explain_json, explain_text, flow_text, flows_json};
 use crate::system::conntrack::{self, Connection};
+use crate::system::failure::{Result, failure};
 use crate::system::nftables::set_holds;
 
 use super::options::Arguments;
@@ -116,16 +115,16 @@ fn question(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Question> {
         None => (None, None),
     };
     if source.is_some_and(|source| Family::of(source) != family) {
-        bail!("source and destination are of different families");
+        return Err(failure!("source and destination are of different families"));
     }
     let protocol = match asked.protocol.map(config::protocol) {
         None | Some(Ok(Protocol::Any)) => None,
         Some(Ok(protocol)) => protocol_number(protocol, family),
-        Some(Err(reason)) => bail!("'{}' is {reason}", asked.protocol.unwrap_or_default()),
+        Some(Err(reason)) => return Err(failure!("'{}' is {reason}", asked.protocol.unwrap_or_default())),
     };
     let number = match asked.port {
         None => None,
-        Some(port) => Some(port.parse::<u16>().map_err(|_| anyhow!("'{port}' is no port"))?),
+        Some(port) => Some(port.parse::<u16>().map_err(|_| failure!("'{port}' is no port"))?),
     };
     let echo_request = match protocol {
         Some(ICMP) => Some(8),
@@ -146,7 +145,7 @@ fn question(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Question> {
 
 /// Names are refused: one may stand for several addresses, and the answer would depend on which.
 fn address(text: &str) -> Result<IpAddr> {
-    text.parse().map_err(|_| anyhow!("'{text}' is no address; look a name up first, as with nslookup"))
+    text.parse().map_err(|_| failure!("'{text}' is no address; look a name up first, as with nslookup"))
 }
 
 /// Source address and the device it comes in by; none for the router's own.
@@ -161,12 +160,14 @@ fn whence(text: &str, network: &Network) -> Result<(Option<IpAddr>, Option<Strin
         let device = logical.or_else(|| network.device(interface).map(|found| found.name.clone()));
         return match device {
             Some(device) => Ok((source, Some(device))),
-            None => bail!("'{interface}' is no interface with a device, and no device"),
+            None => return Err(failure!("'{interface}' is no interface with a device, and no device")),
         };
     }
     match source.and_then(|source| usual_device(network, source)) {
         Some(device) => Ok((source, device)),
-        None => bail!("no route leads to {text}: say by which interface it comes in, {text}%INTERFACE"),
+        None => {
+            Err(failure!("no route leads to {text}: say by which interface it comes in, {text}%INTERFACE"))
+        }
     }
 }
 
@@ -175,7 +176,7 @@ fn mark(text: &str) -> Result<u32> {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    parsed.map_err(|_| anyhow!("'{text}' is no mark"))
+    parsed.map_err(|_| failure!("'{text}' is no mark"))
 }
 
 fn explain_flows(arguments: &Arguments, snapshot: &Snapshot, question: &Question) -> Result<ExitCode> {
@@ -185,7 +186,7 @@ fn explain_flows(arguments: &Arguments, snapshot: &Snapshot, question: &Question
             if found.len() < MOST_FLOWS { found.push(connection) } else { more += 1 }
         }
     });
-    listed.map_err(|error| anyhow!("cannot list connections: {error} (is nf_conntrack_netlink loaded?)"))?;
+    listed.map_err(|error| failure!("cannot list connections: {error} (is nf_conntrack_netlink loaded?)"))?;
     let situation = situation(snapshot);
     let mut flows = Vec::new();
     for connection in &found {

@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow};
-
 use crate::config::options::SectionKind;
 use crate::config::{self, Config, Problem, Severity};
 use crate::json::Json;
@@ -12,6 +10,7 @@ use crate::network::Network;
 use crate::plan::{Health, Plan};
 use crate::reconcile::{Goal, Pending, pending};
 use crate::report::promises_text;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 use crate::system::host::{self, Host};
 use crate::system::leftovers::{self, Leftovers};
@@ -27,7 +26,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
     let settings = match settings::load(&directories) {
         Ok(settings) => settings,
         Err(error) => {
-            complain!("mwan3: {error:#}");
+            complain!("mwan3: {error}");
             return Ok(2);
         }
     };
@@ -223,9 +222,9 @@ impl Case {
         let health = fs::read_to_string(folder.join("health")).unwrap_or_default();
         Ok(Case {
             settings: settings::read("mwan3", &text, &[]),
-            network: Network::read(&network).map_err(Error::msg).context("network.json")?,
+            network: Network::read(&network).map_err(|error| failure!("{error}")).context("network.json")?,
             health: Health::parse(&health)
-                .map_err(|line| anyhow!("health: cannot read the line '{line}'"))?,
+                .map_err(|line| failure!("health: cannot read the line '{line}'"))?,
         })
     }
 }

@@ -5,14 +5,13 @@ mod given;
 
 use std::time::Duration;
 
-use anyhow::Result;
-
 use crate::config::{Problem, Severity, problem_counts};
 use crate::control::ask;
 use crate::json::{Json, Object};
 use crate::report::{
     Snapshot, connected_json, interfaces_json, members_json, policies_json, rules_page_json, uplinks_json,
 };
+use crate::system::failure::Result;
 use crate::system::files::{Directories, uptime_s};
 use crate::system::{conntrack, host, settings, tracks};
 
@@ -189,7 +188,7 @@ impl Call {
     fn check(&self, reply: &mut Object) -> Answer<()> {
         let settings = match settings::load(&self.directories) {
             Ok(settings) => settings,
-            Err(error) => return impossible(&format!("{error:#}")),
+            Err(error) => return impossible(&error.to_string()),
         };
         let mut snapshot = self.snapshot().ok();
         let network = snapshot.as_mut().map(|snapshot| &mut snapshot.network);
@@ -217,7 +216,7 @@ impl Call {
         let asked = Asked { from, destination, protocol, port: port.as_deref(), ..Asked::default() };
         match explain::answer(&asked) {
             Ok(answer) => take_answer(answer, reply),
-            Err(error) => impossible(&format!("{error:#}")),
+            Err(error) => impossible(&error.to_string()),
         }
     }
 
@@ -267,13 +266,13 @@ impl Call {
     }
 
     fn snapshot(&self) -> Answer<Snapshot> {
-        show::snapshot().or_else(|error| impossible(&format!("{error:#}")))
+        show::snapshot().or_else(|error| impossible(&error.to_string()))
     }
 
     /// Where the kernel or netifd do not answer, what the configuration and the files say.
     fn or_less(&self, found: Result<Snapshot>) -> Snapshot {
         found.unwrap_or_else(|error| {
-            log::warn!("{error:#}");
+            log::warn!("{error}");
             let config =
                 settings::load(&self.directories).map(|settings| settings.config).unwrap_or_default();
             Snapshot {

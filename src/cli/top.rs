@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-
 use crate::address::Family;
 use crate::control::ask;
 use crate::json::Json;
@@ -13,6 +11,7 @@ use crate::report::{
 };
 use crate::system::clock::since_boot;
 use crate::system::conntrack::Beginnings;
+use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, device_traffic};
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::terminal;

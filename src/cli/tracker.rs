@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
-
 use crate::control::ask;
 use crate::system::background::{self, Ended};
 use crate::system::clock::since_boot;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 
 /// It answers within milliseconds, unless something holds the run directory's lock.
@@ -44,7 +43,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
     }
     if background::is_procd_here() {
         let has_started = background::call_service("start").context("cannot start the service")?;
-        return if has_started == Some(false) { Err(anyhow!("the service did not start")) } else { Ok(()) };
+        return if has_started == Some(false) { Err(failure!("the service did not start")) } else { Ok(()) };
     }
     let spawn = || background::start(&["track"]).context("cannot start the tracker");
     let mut child = spawn()?;
@@ -55,7 +54,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
             // Another one may have been quicker; or one that was just killed still held the lock.
             if directories.tracker_pid().is_none() {
                 if attempts == ATTEMPTS {
-                    bail!("the tracker did not start ({status}); 'mwan3 track' says why");
+                    return Err(failure!("the tracker did not start ({status}); 'mwan3 track' says why"));
                 }
                 std::thread::sleep(PAUSE);
                 child = spawn()?;
@@ -67,7 +66,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
         }
         std::thread::sleep(STEP);
     }
-    bail!("the tracker does not answer")
+    Err(failure!("the tracker does not answer"))
 }
 
 /// Asks it to end, and ends it if it does not.
@@ -83,7 +82,7 @@ pub(super) fn stop(directories: &Directories) -> Result<()> {
             return Ok(());
         }
     }
-    bail!("the tracker (process {pid}) does not end")
+    Err(failure!("the tracker (process {pid}) does not end"))
 }
 
 fn is_gone(directories: &Directories) -> bool {

@@ -75,7 +75,7 @@ pub fn problem_counts(problems: &[Problem]) -> [(&'static str, usize); 3] {
 }
 
 impl Problem {
-    pub fn of_section(severity: Severity, file: &str, section: &Section, text: impl Into<String>) -> Problem {
+    pub fn of_section(severity: Severity, file: &str, section: &Section, text: String) -> Problem {
         Problem {
             severity,
             file: file.to_owned(),
@@ -83,7 +83,7 @@ impl Problem {
             section: Some(SectionName { kind: shown(&section.kind), name: section.name.clone() }),
             option: None,
             value: None,
-            text: text.into(),
+            text,
             used: None,
         }
     }
@@ -123,22 +123,6 @@ impl Problem {
             text: error.text.clone(),
             used: None,
         }
-    }
-
-    pub fn with_option(mut self, option: &str, line: Option<u32>) -> Problem {
-        self.option = Some(option.to_owned());
-        self.line = line;
-        self
-    }
-
-    pub fn with_value(mut self, value: &str) -> Problem {
-        self.value = Some(shown(value));
-        self
-    }
-
-    pub fn using(mut self, used: impl Into<String>) -> Problem {
-        self.used = Some(used.into());
-        self
     }
 }
 

@@ -6,10 +6,10 @@ mod interface;
 mod policy;
 mod rule;
 
-use crate::sorted::SortedSet;
+use crate::sorted::{SortedSet, sort_by};
 use crate::uci::{Package, Section};
 
-use super::fields::Fields;
+use super::fields::{Fields, LEFT_OUT};
 use super::options::{self, SectionKind};
 use super::problem::{Problem, Severity};
 use super::{Config, Globals, value};
@@ -28,7 +28,7 @@ pub fn read(package: &Package, file: &str) -> (Config, Vec<Problem>) {
     let policies = policy::read_policies(&sections, &members, file, &mut problems);
     let rules = rule::read_all(&sections, &policies, file, &mut problems);
     let alerts = alert::read_all(&sections, file, &mut problems);
-    problems.sort_by_key(|problem| problem.line);
+    sort_by(&mut problems, &|one, other| one.line.cmp(&other.line));
     (Config { globals, interfaces, policies, rules, alerts }, problems)
 }
 
@@ -77,13 +77,13 @@ fn read_globals(mut fields: Fields<'_>) -> Globals {
         name.copied().unwrap_or_default().to_owned()
     };
     Globals {
-        mask: fields.value("mmx_mask", value::mask, ToString::to_string),
+        mask: fields.value("mmx_mask", &value::mask, &ToString::to_string),
         logging: fields.boolean("logging"),
-        log_level: fields.value("loglevel", value::log_level, name_of_level),
-        lookup_tables: fields.list("rt_table_lookup", value::routing_table),
+        log_level: fields.value("loglevel", &value::log_level, &name_of_level),
+        lookup_tables: fields.list("rt_table_lookup", &value::routing_table),
         source_routing: fields.boolean("source_routing"),
         manage_default: fields.boolean("manage_default"),
-        metrics_listen: fields.optional("metrics_listen", value::address_and_port),
+        metrics_listen: fields.optional("metrics_listen", LEFT_OUT, &value::address_and_port),
     }
 }
 

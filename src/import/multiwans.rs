@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::sorted::sort_by;
+
 use super::yaml::{self, Entry};
 use super::{Imported, Remark};
 
@@ -32,10 +34,10 @@ pub fn multiwans(text: &str, folder: &str) -> Imported {
     }
     let links = import.links();
     import.policies(&links);
-    import.rules(&links);
+    import.rules(links);
     import.alerts(folder);
     import.report_the_rest();
-    import.remarks.sort_by_key(|remark| remark.line);
+    sort_by(&mut import.remarks, &|one, other| one.line.cmp(&other.line));
     Imported { text: import.out, remarks: import.remarks }
 }
 
@@ -127,19 +129,24 @@ impl Import {
     fn policies(&mut self, links: &[Link]) {
         let mut ordered: Vec<(u32, &str)> =
             links.iter().filter_map(|link| Some((link.order?, link.name.as_str()))).collect();
-        ordered.sort();
+        sort_by(&mut ordered, &Ord::cmp);
         let mut members = Vec::new();
         for (position, (_, name)) in (1..).zip(&ordered) {
             members.push((*name, self.member(name, position)));
         }
         self.section("policy", "failover");
-        members.iter().for_each(|(_, member)| self.item("use_member", member));
+        for (_, member) in &members {
+            self.item("use_member", member);
+        }
         for link in links.iter().filter(|link| !link.filters.is_empty()) {
             let own = self.member(&link.name, 0);
             self.section("policy", &link.first);
             self.item("use_member", &own);
-            let others = members.iter().filter(|(name, _)| *name != link.name);
-            others.for_each(|(_, member)| self.item("use_member", member));
+            for (name, member) in &members {
+                if *name != link.name {
+                    self.item("use_member", member);
+                }
+            }
         }
     }
 
@@ -151,17 +158,18 @@ impl Import {
         name
     }
 
-    fn rules(&mut self, links: &[Link]) {
+    fn rules(&mut self, links: Vec<Link>) {
         let local = self.list("localnets");
         if !local.is_empty() {
             self.section("rule", "localnets");
             self.option("family", "ipv4");
-            local.iter().for_each(|network| self.item("dest_ip", network));
+            for network in &local {
+                self.item("dest_ip", network);
+            }
             self.option("use_policy", "default");
         }
         for link in links {
-            for filter in &link.filters {
-                let mut filter = filter.clone();
+            for mut filter in link.filters {
                 let title = take(&mut filter, "description").unwrap_or_else(|| "filter".to_owned());
                 let name = self.unused(&title);
                 self.rule(&name, &link.first, filter);
@@ -186,7 +194,9 @@ impl Import {
         for (theirs, ours) in
             [("src", "src_ip"), ("dst", "dest_ip"), ("sports", "src_port"), ("dports", "dest_port")]
         {
-            take_list(&mut filter, theirs).iter().for_each(|value| self.item(ours, value));
+            for value in take_list(&mut filter, theirs) {
+                self.item(ours, &value);
+            }
         }
         self.option("use_policy", policy);
         for entry in filter {
@@ -214,14 +224,16 @@ impl Import {
 
     /// A server that wants a password is left to sendmail.
     fn mail(&mut self) {
-        let mut email = self.take_under("email.");
+        let mut email = take_under(&mut self.left, "email.");
         let Some(to) = take(&mut email, "email.to") else {
             self.left.append(&mut email);
             return;
         };
         self.section("alert", "mail");
         self.option("method", "mail");
-        to.split(',').map(str::trim).for_each(|address| self.item("to", address));
+        for address in to.split(',') {
+            self.item("to", address.trim());
+        }
         if let Some(from) =
             email.iter().position(|entry| entry.path == "email.from" && entry.value.contains('@'))
         {
@@ -249,11 +261,8 @@ impl Import {
     fn report_the_rest(&mut self) {
         for entry in std::mem::take(&mut self.left) {
             let known = NO_NEED.iter().find(|(start, _)| entry.path.starts_with(start));
-            let text = known.map_or_else(
-                || "has no equivalent".to_owned(),
-                |(_, why)| format!("has no equivalent: {why}"),
-            );
-            self.remark(entry.line, true, format!("{}: {text}", entry.path));
+            let (gap, why) = known.map_or(("", ""), |(_, why)| (": ", *why));
+            self.remark(entry.line, true, format!("{}: has no equivalent{gap}{why}", entry.path));
         }
     }
 
@@ -286,13 +295,6 @@ impl Import {
         free
     }
 
-    fn take_under(&mut self, start: &str) -> Vec<Entry> {
-        let (taken, left) =
-            std::mem::take(&mut self.left).into_iter().partition(|entry| entry.path.starts_with(start));
-        self.left = left;
-        taken
-    }
-
     fn section(&mut self, kind: &str, name: &str) {
         let gap = if self.out.is_empty() { "" } else { "\n" };
         let _ = writeln!(self.out, "{gap}config {kind} '{name}'");
@@ -318,31 +320,47 @@ fn take(entries: &mut Vec<Entry>, path: &str) -> Option<String> {
 
 /// The values of `path[0]`, `path[1]` and so on, or a single one, cut at commas.
 fn take_list(entries: &mut Vec<Entry>, path: &str) -> Vec<String> {
+    let mut values = Vec::new();
     if let Some(single) = take(entries, path) {
-        return single.split(',').map(|value| value.trim().to_owned()).collect();
+        for value in single.split(',') {
+            values.push(value.trim().to_owned());
+        }
+        return values;
     }
-    take_children(entries, path).into_iter().flatten().map(|entry| entry.value).collect()
+    for entry in take_under(entries, &format!("{path}[")) {
+        values.push(entry.value);
+    }
+    values
 }
 
 /// What stands below each item of a list, by its path from there.
 fn take_children(entries: &mut Vec<Entry>, path: &str) -> Vec<Vec<Entry>> {
     let start = format!("{path}[");
-    let (taken, left): (Vec<Entry>, Vec<Entry>) =
-        std::mem::take(entries).into_iter().partition(|entry| entry.path.starts_with(&start));
-    *entries = left;
-    let mut children: Vec<(String, Vec<Entry>)> = Vec::new();
-    for entry in taken {
+    let mut children: Vec<Vec<Entry>> = Vec::new();
+    let mut last = None;
+    for entry in take_under(entries, &start) {
         let rest = entry.path.get(start.len()..).unwrap_or_default();
         let (number, inner) = rest.split_once(']').unwrap_or((rest, ""));
-        let (number, path) = (number.to_owned(), inner.trim_start_matches('.').to_owned());
-        if children.last().is_none_or(|(last, _)| *last != number) {
-            children.push((number, Vec::new()));
+        let (number, path) = (Some(number.to_owned()), inner.trim_start_matches('.').to_owned());
+        if last != number {
+            children.push(Vec::new());
+            last = number;
         }
-        if let Some((_, entries)) = children.last_mut() {
+        if let Some(entries) = children.last_mut() {
             entries.push(Entry { path, ..entry });
         }
     }
-    children.into_iter().map(|(_, entries)| entries).collect()
+    children
+}
+
+fn take_under(entries: &mut Vec<Entry>, start: &str) -> Vec<Entry> {
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    for entry in std::mem::take(entries) {
+        let list = if entry.path.starts_with(start) { &mut taken } else { &mut left };
+        list.push(entry);
+    }
+    *entries = left;
+    taken
 }
 
 /// As UCI wants them.

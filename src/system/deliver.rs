@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::alert::{Change, Message, News};
 use crate::config::{Alert, AlertMethod};
+use crate::sorted::sort_by;
 
 pub use courier::Courier;
 
@@ -77,7 +78,7 @@ fn run_scripts(folder: &Path, news: &News) -> Result<(), String> {
 fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.sort();
+    sort_by(&mut files, &|one, other| one.as_os_str().cmp(other.as_os_str()));
     Ok(files)
 }
 

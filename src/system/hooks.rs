@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, sort_by};
 
 use super::background::keep_descriptors_here;
 use super::clock::since_boot;
@@ -194,7 +194,7 @@ fn commands(notice: &Notice) -> Vec<Command> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| is_executable(path))
         .collect();
-    scripts.sort();
+    sort_by(&mut scripts, &|one, other| one.as_os_str().cmp(other.as_os_str()));
     let mut commands = Vec::new();
     if user.is_file() {
         make_executable(&user);

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-
 use crate::address::Prefix;
 use crate::config::{Config, settings_to_read};
 use crate::network::plain::{Named, logical_interfaces};
@@ -18,6 +16,7 @@ use crate::sorted::{SortedMap, SortedSet};
 use crate::uci;
 
 use super::clock::since_boot;
+use super::failure::{Context, Result};
 use super::files::{Directories, uptime_s};
 use super::netlink::NetlinkError;
 use super::ubus::{Bus, UbusError};

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
-
 use crate::control::ClientId;
 use crate::health::{Event, History, RecordedEvent, Reply};
 use crate::json::{Json, Object};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
+use crate::system::failure::Result;
 use crate::system::probe::ProbeResult;
 
 use super::{Ending, PersonsTest, Tracker};

@@ -26,10 +26,16 @@ pub struct Advice {
 
 /// The settings that `advice` looks at.
 pub fn settings_to_read(config: &Config, network: &Network) -> Vec<String> {
-    let mut names: Vec<String> = Family::BOTH.map(|family| forwarding_setting(family).to_owned()).to_vec();
-    let devices = lines(config, network).into_iter().map(|(_, device)| &*device.name);
-    for device in devices.chain(["all"]) {
-        names.extend(["rp_filter", "arp_filter", "arp_ignore"].map(|name| of_device(device, name)));
+    let mut names = Vec::new();
+    for family in Family::BOTH {
+        names.push(forwarding_setting(family).to_owned());
+    }
+    let mut devices: Vec<&str> = lines(config, network).iter().map(|(_, device)| &*device.name).collect();
+    devices.push("all");
+    for device in devices {
+        for name in ["rp_filter", "arp_filter", "arp_ignore"] {
+            names.push(of_device(device, name));
+        }
         names.push(format!("net/ipv6/conf/{device}/accept_ra"));
     }
     names
@@ -37,20 +43,22 @@ pub fn settings_to_read(config: &Config, network: &Network) -> Vec<String> {
 
 pub fn advice(config: &Config, network: &Network) -> Vec<Advice> {
     let mut advice = forwarding(config, network);
-    let lines: Vec<_> = lines(config, network)
-        .into_iter()
-        .filter(|(interface, _)| interface.family == Family::Ipv4)
-        .collect();
+    let mut lines = lines(config, network);
+    lines.retain(|(interface, _)| interface.family == Family::Ipv4);
     for (interface, device) in &lines {
-        let others = lines.iter().filter(|(_, other)| other.name != device.name);
-        let mut neighbours = others.clone().filter_map(|(other, of_other)| {
-            shared_network(device, of_other).map(|network| (&*other.name, network))
-        });
-        if others.count() > 0 {
-            advice.extend(strict_filter(interface, device, network));
+        let mut is_alone = true;
+        let mut neighbour = None;
+        for (other, of_other) in &lines {
+            if of_other.name != device.name {
+                is_alone = false;
+                neighbour = neighbour.or_else(|| Some((&*other.name, shared_network(device, of_other)?)));
+            }
         }
-        if let Some((other, shared)) = neighbours.next() {
-            advice.extend(answers_for_others(interface, device, network, other, shared));
+        if !is_alone && let Some(one) = strict_filter(interface, device, network) {
+            advice.push(one);
+        }
+        if let Some((other, shared)) = neighbour {
+            answers_for_others(interface, device, network, (other, shared), &mut advice);
         }
     }
     // What concerns all devices is told with the first of them.
@@ -77,12 +85,15 @@ pub(super) fn check(config: &Config, network: &Network, report: &mut Report<'_>)
 
 /// Enabled uplinks that have a device now.
 fn lines<'a>(config: &'a Config, network: &'a Network) -> Vec<(&'a Interface, &'a Device)> {
-    let enabled = config.interfaces.iter().filter(|interface| interface.enabled);
-    let found = enabled.filter_map(|interface| {
-        let (_, found) = network.true_interface(&interface.name, interface.family)?;
-        Some((interface, network.device(found.device.as_deref()?)?))
-    });
-    found.collect()
+    let mut lines = Vec::new();
+    for interface in config.interfaces.iter().filter(|interface| interface.enabled) {
+        let found = network.true_interface(&interface.name, interface.family);
+        let name = found.and_then(|(_, found)| found.device.as_deref());
+        if let Some(device) = name.and_then(|name| network.device(name)) {
+            lines.push((interface, device));
+        }
+    }
+    lines
 }
 
 fn forwarding(config: &Config, network: &Network) -> Vec<Advice> {
@@ -105,20 +116,22 @@ fn deaf_to_routers(config: &Config, network: &Network) -> Vec<Advice> {
         let routes = network.routes.iter().filter(|route| route.family == Family::Ipv6 && route.is_default());
         routes.flat_map(|route| route.devices()).any(|name| name == device.name)
     };
-    let uplinks = lines(config, network).into_iter();
-    let uplinks = uplinks.filter(|(interface, _)| interface.family == Family::Ipv6);
-    let deaf = uplinks.filter_map(|(interface, device)| {
-        let setting = format!("net/ipv6/conf/{}/accept_ra", device.name);
+    let mut deaf = Vec::new();
+    for (interface, device) in lines(config, network) {
         let listens_to_nobody = will_forward || (forwards && !leads_out(device));
-        (listens_to_nobody && held(network, &setting) == Some(1)).then(|| Advice {
-            setting,
-            held: 1,
-            wanted: 2,
-            interface: Some(interface.name.clone()),
-            reason: "a router that forwards listens to no other one".to_owned(),
-        })
-    });
-    deaf.collect()
+        let setting = format!("net/ipv6/conf/{}/accept_ra", device.name);
+        let is_uplink = interface.family == Family::Ipv6;
+        if is_uplink && listens_to_nobody && held(network, &setting) == Some(1) {
+            deaf.push(Advice {
+                setting,
+                held: 1,
+                wanted: 2,
+                interface: Some(interface.name.clone()),
+                reason: "a router that forwards listens to no other one".to_owned(),
+            });
+        }
+    }
+    deaf
 }
 
 /// A network behind a router with uplinks of that family that does not forward.
@@ -153,10 +166,9 @@ fn answers_for_others(
     interface: &Interface,
     device: &Device,
     network: &Network,
-    other: &str,
-    shared: Prefix,
-) -> Vec<Advice> {
-    let mut advice = Vec::new();
+    (other, shared): (&str, Prefix),
+    advice: &mut Vec<Advice>,
+) {
     let mut add = |setting: String, held, wanted, reason: String| {
         advice.push(Advice { setting, held, wanted, interface: Some(interface.name.clone()), reason });
     };
@@ -174,7 +186,6 @@ fn answers_for_others(
         let flux = "each device answers for the other's address, and what comes back arrives by either";
         add(own, 0, 1, format!("{together}: {flux}"));
     }
-    advice
 }
 
 /// Told of a LAN with private addresses only: a public one may be routed as it is.
@@ -220,12 +231,18 @@ fn lan<'a>(config: &Config, network: &'a Network, family: Family) -> Option<&'a 
 }
 
 fn shared_network(one: &Device, other: &Device) -> Option<Prefix> {
-    let networks = |device: &Device| -> Vec<Prefix> {
-        let addresses = device.addresses.iter().filter(|found| found.address.is_ipv4() && found.length < 32);
-        addresses.map(|found| Prefix::new(found.address, found.length)).collect()
-    };
     let of_other = networks(other);
     networks(one).into_iter().find(|prefix| of_other.contains(prefix))
+}
+
+fn networks(device: &Device) -> Vec<Prefix> {
+    let mut networks = Vec::new();
+    for found in &device.addresses {
+        if found.address.is_ipv4() && found.length < 32 {
+            networks.push(Prefix::new(found.address, found.length));
+        }
+    }
+    networks
 }
 
 fn of_device(device: &str, name: &str) -> String {

@@ -13,7 +13,7 @@ const MOST_LABELS: usize = 128;
 pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     let labelled = config.policies.iter().filter(|policy| policy.sessions != SessionPolicy::default());
     for (position, policy) in labelled.enumerate() {
-        let tiers: Vec<Vec<u32>> = Family::BOTH.map(|family| metrics(config, policy, family)).into();
+        let tiers = Family::BOTH.map(|family| metrics(config, policy, family));
         if position >= MOST_LABELS {
             let text = format!(
                 "its connections cannot be told from others: on_fail, on_recover and hold work for the first {MOST_LABELS} policies"

@@ -9,29 +9,39 @@ use crate::config::{Protocol, Rule};
 use super::Report;
 
 pub(super) fn check(rules: &[Rule], report: &mut Report<'_>) {
-    let shapes: Vec<Vec<Shape<'_>>> = rules
-        .iter()
-        .map(|rule| rule.families.iter().map(|family| Shape::of(rule, *family)).collect())
-        .collect();
-    for (position, (rule, own)) in rules.iter().zip(&shapes).enumerate() {
-        let earlier: Vec<&Shape<'_>> = shapes.iter().take(position).flatten().collect();
-        let coverers: Option<Vec<&str>> = own
-            .iter()
-            .map(|shape| earlier.iter().find(|other| other.covers(shape)).map(|other| &*other.rule.name))
-            .collect();
-        let Some(mut coverers) = coverers.filter(|coverers| !coverers.is_empty()) else { continue };
-        coverers.dedup();
-        let names: Vec<String> = coverers
-            .iter()
-            .map(|name| match report.line_of(SectionKind::Rule, name) {
-                Some(line) => format!("{name} (line {line})"),
-                None => (*name).to_owned(),
-            })
-            .collect();
-        let text =
-            format!("can never match: all of its traffic is taken before by rule {}", names.join(" and "));
-        report.about(Severity::Warning, (SectionKind::Rule, &rule.name), text);
+    let mut earlier: Vec<Shape<'_>> = Vec::new();
+    for rule in rules {
+        let mut own = Vec::new();
+        for family in &rule.families {
+            own.push(Shape::of(rule, *family));
+        }
+        if let Some(names) = coverers(&own, &earlier, report) {
+            let text = format!("can never match: all of its traffic is taken before by rule {names}");
+            report.about(Severity::Warning, (SectionKind::Rule, &rule.name), text);
+        }
+        earlier.append(&mut own);
     }
+}
+
+/// The rules that cover a rule in each of its families, by name and line. None if it has a family to match in.
+fn coverers(own: &[Shape<'_>], earlier: &[Shape<'_>], report: &Report<'_>) -> Option<String> {
+    let mut names = String::new();
+    let mut last = "";
+    for shape in own {
+        let name = &*earlier.iter().find(|other| other.covers(shape))?.rule.name;
+        if name == last {
+            continue;
+        }
+        if !last.is_empty() {
+            names.push_str(" and ");
+        }
+        names.push_str(name);
+        if let Some(line) = report.line_of(SectionKind::Rule, name) {
+            names.push_str(&format!(" (line {line})"));
+        }
+        last = name;
+    }
+    (!own.is_empty()).then_some(names)
 }
 
 /// What a rule matches in one family.
@@ -84,10 +94,14 @@ fn number(protocol: Protocol, family: Family) -> Option<u8> {
 }
 
 fn port_spans(ports: &[PortRange]) -> Vec<Span> {
-    if ports.is_empty() {
-        return vec![Span { low: 0, high: u128::from(u16::MAX) }];
+    let mut spans = Vec::new();
+    for range in ports {
+        spans.push(range.span());
     }
-    merge_spans(ports.iter().map(|range| range.span()).collect())
+    if ports.is_empty() {
+        spans.push(Span { low: 0, high: u128::from(u16::MAX) });
+    }
+    merge_spans(spans)
 }
 
 /// The addresses a rule matches.
@@ -105,16 +119,18 @@ impl Coverage {
     fn of(addresses: &[AddressMatch], family: Family) -> Coverage {
         let everything = [AddressMatch::new(family, 0, 0)];
         let addresses = if addresses.is_empty() { &everything } else { addresses };
-        let tests: Vec<AddressMatch> =
-            addresses.iter().copied().filter(|address| address.family == family).collect();
-        let (whole, with_holes): (Vec<_>, Vec<_>) =
-            tests.iter().partition(|address| address.prefix().is_some());
-        Coverage {
-            hulls: tests.iter().map(hull).collect(),
-            spans: merge_spans(whole.iter().map(hull).collect()),
-            tests,
-            with_holes,
+        let mut coverage =
+            Coverage { hulls: Vec::new(), tests: Vec::new(), spans: Vec::new(), with_holes: Vec::new() };
+        for address in addresses.iter().filter(|address| address.family == family) {
+            coverage.hulls.push(hull(address));
+            coverage.tests.push(*address);
+            match address.prefix() {
+                Some(_) => coverage.spans.push(hull(address)),
+                None => coverage.with_holes.push(*address),
+            }
         }
+        coverage.spans = merge_spans(coverage.spans);
+        coverage
     }
 
     fn covers(&self, other: &Coverage) -> bool {

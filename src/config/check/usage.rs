@@ -12,11 +12,6 @@ use super::Report;
 
 pub(super) fn check(config: &Config, network: Option<&Network>, report: &mut Report<'_>) {
     report_unused_members(config, report);
-    let interfaces: SortedMap<&str, (Family, bool)> = config
-        .interfaces
-        .iter()
-        .map(|interface| (&*interface.name, (interface.family, interface.enabled)))
-        .collect();
     let mut users: SortedMap<&str, Vec<&Rule>> = SortedMap::new();
     for rule in &config.rules {
         if let Target::Policy(policy) = &rule.target {
@@ -33,8 +28,12 @@ pub(super) fn check(config: &Config, network: Option<&Network>, report: &mut Rep
             report.about(Severity::Note, place, "no rule uses this policy".to_owned());
             continue;
         };
-        let members: Vec<(Family, bool)> =
-            policy.members.iter().filter_map(|member| interfaces.get(&*member.interface).copied()).collect();
+        let mut members: Vec<(Family, bool)> = Vec::new();
+        for member in &policy.members {
+            if let Some(interface) = config.interface(&member.interface) {
+                members.push((interface.family, interface.enabled));
+            }
+        }
         if members.iter().any(|(_, enabled)| *enabled) {
             for family in families {
                 policy_serves(*family, &members, policy, rules, report);
@@ -80,15 +79,19 @@ fn fate(last_resort: LastResort) -> &'static str {
 }
 
 fn report_unused_members(config: &Config, report: &mut Report<'_>) {
-    let used: SortedSet<&str> =
-        config.policies.iter().flat_map(|policy| &policy.members).map(|member| &*member.name).collect();
-    let written: Vec<String> = report
-        .sections
-        .keys()
-        .filter(|(kind, name)| *kind == SectionKind::Member && !used.contains(name))
-        .map(|(_, name)| (*name).to_owned())
-        .collect();
-    for name in written {
-        report.about(Severity::Note, (SectionKind::Member, &name), "no policy uses this member".to_owned());
+    let mut used = SortedSet::new();
+    for policy in &config.policies {
+        for member in &policy.members {
+            used.insert(&*member.name);
+        }
+    }
+    let mut unused = Vec::new();
+    for (kind, name) in report.sections.keys() {
+        if *kind == SectionKind::Member && !used.contains(name) {
+            unused.push(*name);
+        }
+    }
+    for name in unused {
+        report.about(Severity::Note, (SectionKind::Member, name), "no policy uses this member".to_owned());
     }
 }

@@ -1,6 +1,6 @@
 //! Alert sections: whom to tell. An address that cannot be used is left out; a section without any is skipped.
 
-use crate::config::fields::Fields;
+use crate::config::fields::{Fields, LEFT_OUT};
 use crate::config::options::{ALERT_METHODS, SectionKind};
 use crate::config::problem::{Problem, Severity};
 use crate::config::value::{self, Parsed};
@@ -21,7 +21,7 @@ pub(super) fn read_all(sections: &Sections<'_>, file: &str, problems: &mut Vec<P
 }
 
 fn read(fields: &mut Fields<'_>, known: &[&str]) -> Option<Alert> {
-    let Some(method) = fields.optional("method", |text| value::choice(text, ALERT_METHODS)) else {
+    let Some(method) = fields.optional("method", LEFT_OUT, &|text| value::choice(text, ALERT_METHODS)) else {
         if !fields.has("method") {
             fields.report_section(Severity::Error, "names no method; the alert is skipped");
         }
@@ -29,19 +29,19 @@ fn read(fields: &mut Fields<'_>, known: &[&str]) -> Option<Alert> {
     };
     let (method, parse): (AlertMethod, fn(&str) -> Parsed<String>) = match method {
         "mail" => {
-            let from = fields.optional("from", mail_address);
-            (AlertMethod::Mail { from, server: fields.optional("smtp", server) }, mail_address)
+            let from = fields.optional("from", LEFT_OUT, &mail_address);
+            (AlertMethod::Mail { from, server: fields.optional("smtp", LEFT_OUT, &server) }, mail_address)
         }
         "webhook" => (AlertMethod::Webhook, web_address),
         "scripts" => (AlertMethod::Scripts, path),
         _ => (AlertMethod::StatusFile, path),
     };
-    let to = fields.list("to", parse);
+    let to = fields.list("to", &parse);
     if to.is_empty() {
         fields.report_section(Severity::Error, "has nobody to tell (option to); the alert is skipped");
         return None;
     }
-    let events: Vec<String> = fields.list("event", event);
+    let events: Vec<String> = fields.list("event", &event);
     Some(Alert {
         name: fields.name(),
         method,
@@ -56,13 +56,13 @@ fn read(fields: &mut Fields<'_>, known: &[&str]) -> Option<Alert> {
 fn interfaces(fields: &mut Fields<'_>, known: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for item in fields.items("interface") {
-        if !known.contains(&&*item.text) {
+        if !known.contains(&item.text.as_str()) {
             let closest = suggestion(&item.text, known.iter().copied());
             let text = format!("no such interface{closest}");
-            fields.report_item(Severity::Warning, "interface", &item, text);
+            fields.report_item(Severity::Warning, "interface", &item, &text);
         }
         // Kept all the same: leaving the only one out would mean all of them.
-        found.push(item.text.into_owned());
+        found.push(item.text);
     }
     found
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::address::Family;
-use crate::config::fields::Fields;
+use crate::config::fields::{Fields, LEFT_OUT};
 use crate::config::options::SectionKind;
 use crate::config::problem::{Problem, Severity};
 use crate::config::value;
@@ -30,7 +30,7 @@ pub(super) fn read_all(
                 let skipped = sections.len().saturating_sub(usize::from(room));
                 fields.report_section(
                     Severity::Error,
-                    format!(
+                    &format!(
                         "number {position}, but mmx_mask {} has room for {room} interfaces: it and all later ones \
                          are skipped ({skipped})",
                         globals.mask
@@ -57,8 +57,8 @@ fn read(fields: &mut Fields<'_>, id: InterfaceId) -> Option<Interface> {
         id,
         enabled: fields.boolean("enabled"),
         family,
-        device: fields.optional("device", value::device),
-        gateway: fields.optional("gateway", |text| gateway(text, family)),
+        device: fields.optional("device", LEFT_OUT, &value::device),
+        gateway: fields.optional("gateway", LEFT_OUT, &|text| gateway(text, family)),
         tracking: tracking(fields, family),
         failback: failback(fields),
         flush_conntrack: flush_conntrack(fields),
@@ -80,10 +80,10 @@ fn name(family: Family) -> &'static str {
 
 fn tracking(fields: &mut Fields<'_>, family: Family) -> Tracking {
     Tracking {
-        targets: fields.list("track_ip", value::host),
+        targets: fields.list("track_ip", &value::host),
         method: method(fields, family),
-        port: fields.optional("track_port", value::port),
-        dns_name: fields.value("nslookup_name", value::host, String::clone),
+        port: fields.optional("track_port", LEFT_OUT, &value::port),
+        dns_name: fields.value("nslookup_name", &value::host, &String::clone),
         initially_online: fields.choice("initial_state") == "online",
         reliability: fields.number("reliability"),
         count: fields.number("count"),
@@ -142,7 +142,7 @@ fn failback(fields: &mut Fields<'_>) -> Failback {
     Failback {
         delay_ms,
         longest_delay_ms: longest_delay_ms.max(delay_ms),
-        window: fields.optional("failback_window", value::daily_window),
+        window: fields.optional("failback_window", LEFT_OUT, &value::daily_window),
     }
 }
 
@@ -155,7 +155,7 @@ fn flush_conntrack(fields: &mut Fields<'_>) -> Vec<FlushOn> {
             "ifdown" => events.push(FlushOn::Ifdown),
             "connected" => events.push(FlushOn::Connected),
             "disconnected" => events.push(FlushOn::Disconnected),
-            "always" => events.extend([FlushOn::Ifup, FlushOn::Ifdown]),
+            "always" => events.extend_from_slice(&[FlushOn::Ifup, FlushOn::Ifdown]),
             "never" => {}
             _ => fields.report_item(
                 Severity::Error,

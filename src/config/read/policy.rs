@@ -43,8 +43,8 @@ fn read_member(
         fields.report_section(Severity::Warning, "names no interface; the member is left out");
         return None;
     };
-    if !usable.contains(&*interface) {
-        let text = if written.contains(&*interface) {
+    if !usable.contains(interface.as_str()) {
+        let text = if written.contains(interface.as_str()) {
             "this interface was skipped, and the member with it".to_owned()
         } else {
             format!(
@@ -52,10 +52,10 @@ fn read_member(
                 suggestion(&interface, written.iter().copied())
             )
         };
-        fields.report(Severity::Warning, "interface", text);
+        fields.report(Severity::Warning, "interface", &text);
         return None;
     }
-    Some(Member { name: fields.name(), interface: interface.into_owned(), metric, weight: weight? })
+    Some(Member { name: fields.name(), interface, metric, weight: weight? })
 }
 
 /// The shell package compared numbers below 0 too; nothing is preferred to 0 here.
@@ -109,7 +109,7 @@ pub(super) fn read_policies(
 fn sessions(fields: &mut Fields<'_>) -> SessionPolicy {
     let mut fate = |option| {
         let show = |fate: &SessionFate| value::session_fate_text(*fate);
-        fields.value(option, value::session_fate, show)
+        fields.value(option, &value::session_fate, &show)
     };
     let (on_fail, on_recover) = (fate("on_fail"), fate("on_recover"));
     SessionPolicy { on_fail, on_recover, hold_ms: fields.duration_ms("hold") }
@@ -118,13 +118,13 @@ fn sessions(fields: &mut Fields<'_>) -> SessionPolicy {
 fn members_of(fields: &mut Fields<'_>, members: &Members) -> Vec<Member> {
     let mut found = Vec::new();
     for item in fields.items("use_member") {
-        match members.get(&*item.text) {
+        match members.get(item.text.as_str()) {
             // A member that was skipped has been told of where it stands.
             Some(member) => found.extend(member.clone()),
             None => {
                 let closest = suggestion(&item.text, members.keys().map(|name| &**name));
                 let text = format!("no such member, left out{closest}");
-                fields.report_item(Severity::Warning, "use_member", &item, text);
+                fields.report_item(Severity::Warning, "use_member", &item, &text);
             }
         }
     }

@@ -11,6 +11,8 @@ use crate::sorted::SortedSet;
 
 use super::{Sections, suggestion};
 
+const RULE_SKIPPED: &str = "; the rule is skipped";
+
 pub(super) fn read_all(
     sections: &Sections<'_>,
     policies: &[Policy],
@@ -34,7 +36,7 @@ fn read(fields: &mut Fields<'_>, policies: &SortedSet<&str>) -> Option<Rule> {
     let source_ports = ports(fields, "src_port", protocol);
     let destination_ports = ports(fields, "dest_port", protocol);
     let ipset = match fields.has("ipset") {
-        true => Some(required(fields, "ipset", value::ipset)),
+        true => Some(fields.optional("ipset", RULE_SKIPPED, &value::ipset)),
         false => None,
     };
     let sticky_s = sticky(fields, target.as_ref());
@@ -48,7 +50,7 @@ fn read(fields: &mut Fields<'_>, policies: &SortedSet<&str>) -> Option<Rule> {
         destinations: addresses.destinations,
         source_ports: source_ports?,
         destination_ports: destination_ports?,
-        source_interface: fields.text("src_iface").map(|name| name.into_owned()),
+        source_interface: fields.text("src_iface"),
         ipset: match ipset {
             Some(found) => Some(found?),
             None => None,
@@ -74,7 +76,7 @@ fn target(fields: &mut Fields<'_>, policies: &SortedSet<&str>) -> Option<Target>
             fields.report(
                 Severity::Error,
                 "use_policy",
-                format!("no such policy; the rule is skipped{closest}"),
+                &format!("no such policy; the rule is skipped{closest}"),
             );
             None
         }
@@ -82,21 +84,14 @@ fn target(fields: &mut Fields<'_>, policies: &SortedSet<&str>) -> Option<Target>
 }
 
 fn protocol(fields: &mut Fields<'_>) -> Option<Protocol> {
-    if fields.has("proto") { required(fields, "proto", value::protocol) } else { Some(Protocol::Any) }
-}
-
-/// A value the rule cannot do without.
-fn required<T>(fields: &mut Fields<'_>, option: &str, parse: impl Fn(&str) -> value::Parsed<T>) -> Option<T> {
-    match parse(&fields.text(option)?) {
-        Ok(value) => Some(value),
-        Err(reason) => {
-            fields.report(Severity::Error, option, format!("{reason}; the rule is skipped"));
-            None
-        }
+    if fields.has("proto") {
+        fields.optional("proto", RULE_SKIPPED, &value::protocol)
+    } else {
+        Some(Protocol::Any)
     }
 }
 
-/// None if the rule must be skipped. A protocol that could not be read says nothing about the ports.
+/// A value the rule cannot do without.
 fn ports(fields: &mut Fields<'_>, option: &str, protocol: Option<Protocol>) -> Option<Vec<PortRange>> {
     if !fields.has(option) {
         return Some(Vec::new());
@@ -105,18 +100,18 @@ fn ports(fields: &mut Fields<'_>, option: &str, protocol: Option<Protocol>) -> O
         fields.report(Severity::Warning, option, "ports need proto tcp or udp; left out");
         return Some(Vec::new());
     }
-    some_of(fields, option, value::port_range)
+    some_of(fields, option, &value::port_range)
 }
 
 /// Those of the values that can be read; None if there is none, for then the rule would match too much.
 fn some_of<T>(
     fields: &mut Fields<'_>,
     option: &str,
-    parse: impl Fn(&str) -> value::Parsed<T>,
+    parse: &dyn Fn(&str) -> value::Parsed<T>,
 ) -> Option<Vec<T>> {
     let values = fields.list(option, parse);
     if values.is_empty() {
-        fields.report_section(Severity::Error, format!("no usable value of {option}; the rule is skipped"));
+        fields.report_section(Severity::Error, &format!("no usable value of {option}; the rule is skipped"));
         return None;
     }
     Some(values)
@@ -188,7 +183,7 @@ fn addresses(fields: &mut Fields<'_>, option: &str, wanted: &[Family]) -> Option
     if !fields.has(option) {
         return Some(Vec::new());
     }
-    some_of(fields, option, |text| {
+    some_of(fields, option, &|text| {
         let address = value::address(text)?;
         if wanted.contains(&address.family) {
             Ok(address)
