@@ -14,7 +14,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+pub(crate) use route::sort_routes;
 pub use route::{Hop, MetricValue, Route, RouteKey, RouteKind, attribute, listing, scope};
+pub(crate) use rule::sort_rules;
 pub use rule::{IpRule, RuleAction};
 
 use crate::address::{Family, Prefix};

@@ -2,12 +2,14 @@
 //! `Display` (nft/text.rs) is nft's own syntax; system/nftables turns the same values into netlink bytes.
 //! Both forms must make the same kernel objects, which a test shows by listing them.
 
+mod build;
 mod change_text;
 mod diff;
 mod text;
 
 use std::net::IpAddr;
 
+pub use build::element;
 pub use diff::{Change, Observed, ObservedChain, ObservedRule, ObservedSet, diff, replacement};
 pub use text::{comment_text, log_prefix};
 
@@ -164,7 +166,7 @@ pub enum Statement {
     /// `ip daddr . th dport vmap { … }`: each element has one range per field; elements are disjoint.
     Dispatch {
         fields: Vec<Field>,
-        elements: Vec<(Vec<ValueRange>, Verdict)>,
+        elements: Elements,
     },
     Counter,
     Log {
@@ -195,6 +197,9 @@ pub enum Statement {
     SourceNat(IpAddr),
     Verdict(Verdict),
 }
+
+/// Ranges, one for each field of the map, and what becomes of packets in them.
+pub type Elements = Vec<(Vec<ValueRange>, Verdict)>;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {

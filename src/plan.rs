@@ -20,7 +20,7 @@ mod uplink;
 use std::fmt;
 
 use crate::config::Config;
-use crate::network::{IpRule, Network, Route};
+use crate::network::{IpRule, Network, Route, sort_routes, sort_rules};
 use crate::nft;
 
 pub use dispatch::{Packet, compile, naive_match};
@@ -53,10 +53,9 @@ pub fn plan(config: &Config, network: &Network, health: &Health) -> Plan {
     let mut notes = Vec::new();
     let mut routes = routing::routes(config, network, &uplinks);
     if config.globals.manage_default {
-        let more = routing::families(network)
-            .flat_map(|family| default_route::in_main(family, network, &uplinks, &routes))
-            .collect::<Vec<_>>();
-        routes.extend(more);
+        for family in routing::families(network) {
+            default_route::in_main(*family, network, &uplinks, &mut routes);
+        }
     }
     Plan {
         rules: routing::rules(config, network, &uplinks),
@@ -81,12 +80,13 @@ impl Plan {
     /// The ip rules and routes, sorted, in iproute2's words with the family in front.
     pub fn routing_text(&self) -> String {
         let mut text = String::new();
-        let (mut rules, mut routes) = (self.rules.clone(), self.routes.clone());
-        rules.sort();
-        routes.sort();
+        let mut rules: Vec<&IpRule> = self.rules.iter().collect();
+        sort_rules(&mut rules, &IpRule::cmp);
         for rule in rules {
             text.push_str(&format!("rule {} {rule}\n", rule.family));
         }
+        let mut routes: Vec<&Route> = self.routes.iter().collect();
+        sort_routes(&mut routes, &Route::cmp);
         for route in routes {
             text.push_str(&format!("route {} {route}\n", route.family));
         }

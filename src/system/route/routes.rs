@@ -63,7 +63,7 @@ pub fn decode(payload: &[u8], devices: &DeviceIndex) -> Option<Route> {
         return None;
     }
     let (table, kind) = (u32::from(table), RouteKind::from_number(kind)?);
-    let mut route = Route { tos, protocol, scope, ..bare(family, table, kind) };
+    let mut route = Route { tos, protocol, scope, ..Route::new(family, table, kind) };
     let mut hop = Hop { onlink: flags & u32::from(ONLINK) != 0, weight: 1, ..Hop::default() };
     for attribute in Attributes::new(payload.get(HEADER..)?) {
         match attribute.kind {
@@ -95,25 +95,6 @@ pub fn decode(payload: &[u8], devices: &DeviceIndex) -> Option<Route> {
     }
     place_single_hop(&mut route, hop);
     Some(route)
-}
-
-fn bare(family: Family, table: u32, kind: RouteKind) -> Route {
-    Route {
-        family,
-        table,
-        kind,
-        destination: Prefix::any(family),
-        source: None,
-        tos: 0,
-        protocol: 0,
-        scope: 0,
-        metric: 0,
-        hops: Vec::new(),
-        nexthop_id: None,
-        preferred_source: None,
-        metrics: SortedMap::new(),
-        other: SortedMap::new(),
-    }
 }
 
 /// Of a notification, which needs no more. Nothing for cache entries.
