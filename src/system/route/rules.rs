@@ -4,7 +4,7 @@ use crate::address::{Family, Prefix};
 use crate::network::{IpRule, RuleAction};
 use crate::system::netlink::{Attributes, Payload};
 
-use super::addresses::{bytes, family_of, parse};
+use super::addresses::{family_of, parse, put_prefix};
 
 /// struct fib_rule_hdr.
 const HEADER: usize = 12;
@@ -105,9 +105,7 @@ pub fn encode(rule: &IpRule) -> Payload {
     let mut payload = Payload::new(&header);
     payload.put_u32(attribute::PRIORITY, rule.priority);
     for (kind, prefix) in [(attribute::TO, rule.to), (attribute::FROM, rule.from)] {
-        if let Some(prefix) = prefix.filter(|prefix| prefix.length() > 0) {
-            payload.put(kind, &bytes(prefix.address()));
-        }
+        put_prefix(&mut payload, kind, prefix);
     }
     for (kind, device) in
         [(attribute::INPUT_DEVICE, &rule.input_device), (attribute::OUTPUT_DEVICE, &rule.output_device)]
