@@ -109,7 +109,7 @@ impl Network {
 
     /// Whether any device of the host has it.
     pub fn has_address(&self, address: IpAddr) -> bool {
-        self.devices.iter().flat_map(|device| &device.addresses).any(|known| known.address == address)
+        self.kernel_address(address).is_some()
     }
 
     /// A dynamic sub-interface (`wan_4`, `wan_6`) stands in for its parent where the host has one.

@@ -217,16 +217,18 @@ impl Rule {
     }
 }
 
-/// The same table for a kernel that cannot do everything we like to have.
-pub fn without(table: &Table, is_missing: fn(&Statement) -> bool) -> Table {
-    let mut table = table.clone();
+/// The same table for a kernel that cannot do everything we like to have; `None` where it does without anyway.
+pub fn without(table: &Table, is_missing: fn(&Statement) -> bool) -> Option<Table> {
+    let (mut table, mut is_other) = (table.clone(), false);
     for chain in &mut table.chains {
         for rule in &mut chain.rules {
+            let before = rule.statements.len();
             rule.statements.retain(|statement| !is_missing(statement));
+            is_other |= rule.statements.len() != before;
         }
         chain.rules.retain(|rule| !rule.statements.is_empty());
     }
-    table
+    is_other.then_some(table)
 }
 
 impl Chain {
@@ -237,20 +239,21 @@ impl Chain {
 
 /// The changes for a kernel that cannot translate addresses.
 pub fn without_nat<'a>(changes: &[Change<'a>]) -> Vec<Change<'a>> {
-    let chains: Vec<&Chain> = changes
-        .iter()
-        .filter_map(|change| match change {
-            Change::AddChain(chain) => Some(*chain),
-            _ => None,
-        })
-        .filter(|chain| chain.is_nat())
-        .collect();
-    let is_about_nat = |change: &&Change| match change {
-        Change::AddChain(chain) => chains.contains(chain),
-        Change::AddRule { chain, .. } => chains.iter().any(|nat| nat.name == **chain),
-        _ => false,
-    };
-    changes.iter().filter(|change| !is_about_nat(change)).cloned().collect()
+    let mut of_nat = Vec::new();
+    for change in changes {
+        if let Change::AddChain(chain) = change
+            && chain.is_nat()
+        {
+            of_nat.push(&*chain.name);
+        }
+    }
+    let mut left = changes.to_vec();
+    left.retain(|change| match change {
+        Change::AddChain(chain) => !chain.is_nat(),
+        Change::AddRule { chain, .. } => !of_nat.contains(chain),
+        _ => true,
+    });
+    left
 }
 
 pub fn fingerprint(bytes: &[u8]) -> u64 {

@@ -92,10 +92,13 @@ fn carry_out(
         // First: a hold that is forgotten would be none.
         directories.write_policy_tiers(&pending.health.tiers).context("cannot write to the run directory")?;
     }
-    let mut failures: Vec<String> = routing.conflicts.iter().map(ToString::to_string).collect();
+    let mut failures = Vec::new();
+    for conflict in &routing.conflicts {
+        failures.push(conflict.to_string());
+    }
     let table_changes = pending.table_changes();
     let writes = routing.before.len() + table_changes.len() + routing.after.len();
-    failures.extend(change_routing(&routing.before));
+    change_routing(&routing.before, &mut failures);
     let loaded = load(&pending.observed, pending.plan.ruleset.as_ref(), &table_changes);
     failures.extend(loaded.complaint);
     if loaded.lacks_nat {
@@ -103,7 +106,7 @@ fn carry_out(
     }
     // While an old table still marks packets, what its marks lead to must stay as well.
     if loaded.is_in_force || goal == Goal::Stop {
-        failures.extend(change_routing(&routing.after));
+        change_routing(&routing.after, &mut failures);
     }
     if loaded.is_in_force && matches!(goal, Goal::Run { take_over: true }) {
         failures.extend(clear_leftovers());
@@ -187,8 +190,10 @@ fn clear_leftovers() -> Vec<String> {
     found.remove()
 }
 
-fn change_routing(changes: &[RoutingChange]) -> Vec<String> {
-    route::apply(changes).iter().map(ToString::to_string).collect()
+fn change_routing(changes: &[RoutingChange], failures: &mut Vec<String>) {
+    for failure in route::apply(changes) {
+        failures.push(failure.to_string());
+    }
 }
 
 struct Loaded {
@@ -238,21 +243,18 @@ fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::C
         return Loaded { lacks_nat: true, ..in_force(None) };
     }
     let Some(wanted) = wanted else { return refused(&refusal) };
-    let attempt = |changes: &[nft::Change]| {
+    let attempt = |changes: Vec<nft::Change>| {
         changes.is_empty()
-            || nftables::apply(TABLE, changes).is_ok()
-            || nftables::apply(TABLE, &nft::without_nat(changes)).is_ok()
+            || nftables::apply(TABLE, &changes).is_ok()
+            || nftables::apply(TABLE, &nft::without_nat(&changes)).is_ok()
     };
     for (is_missing, luxury) in LUXURIES {
-        let plain = nft::without(wanted, is_missing);
-        if plain == *wanted {
-            continue;
-        }
-        if attempt(&nft::diff(observed, Some(&plain))) || attempt(&nft::replacement(&plain)) {
+        let Some(plain) = nft::without(wanted, is_missing) else { continue };
+        if attempt(nft::diff(observed, Some(&plain))) || attempt(nft::replacement(&plain)) {
             return in_force(Some(format!("rules are loaded without {luxury}: {refusal}")));
         }
     }
-    if attempt(&nft::replacement(wanted)) {
+    if attempt(nft::replacement(wanted)) {
         log::warn!("the nftables table was made anew: {refusal}");
         return in_force(None);
     }

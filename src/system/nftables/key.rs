@@ -4,6 +4,7 @@
 use crate::address::Span;
 use crate::nft::{Field, Value, ValueRange, Verdict};
 
+use super::super::route::addresses::bytes as address_bytes;
 use super::numbers::user_data;
 
 /// Device names, NUL padded.
@@ -119,8 +120,7 @@ pub fn value_bytes(field: Field, value: &Value, order: Order) -> Vec<u8> {
         Order::Sortable => number.to_be_bytes().to_vec(),
     };
     let mut bytes = match value {
-        Value::Address(std::net::IpAddr::V4(address)) => address.octets().to_vec(),
-        Value::Address(std::net::IpAddr::V6(address)) => address.octets().to_vec(),
+        Value::Address(address) => address_bytes(*address),
         Value::Port(port) => port.to_be_bytes().to_vec(),
         Value::Byte(byte) => vec![*byte],
         Value::Device(name) => name.as_bytes().to_vec(),
@@ -163,22 +163,19 @@ pub fn concatenated_entry<'a>(
     order: Order,
     verdict: &'a Verdict,
 ) -> Entry<'a> {
-    let corner = |side: fn(&ValueRange) -> &Value| -> Vec<u8> {
-        fields
-            .iter()
-            .zip(ranges)
-            .flat_map(|(field, range)| {
-                let mut bytes = value_bytes(*field, side(range), order);
-                bytes.resize(padded_width(*field), 0);
-                bytes
-            })
-            .collect()
-    };
+    let (mut low, mut high) = (Vec::new(), Vec::new());
+    for (field, range) in fields.iter().zip(ranges) {
+        for (corner, value) in [(&mut low, &range.low), (&mut high, &range.high)] {
+            let end = corner.len() + padded_width(*field);
+            corner.extend(value_bytes(*field, value, order));
+            corner.resize(end, 0);
+        }
+    }
     let upper = match order {
         Order::Register => Upper::Same,
-        Order::Sortable => Upper::Last(corner(|range| &range.high)),
+        Order::Sortable => Upper::Last(high),
     };
-    Entry { key: corner(|range| &range.low), upper, verdict: Some(verdict) }
+    Entry { key: low, upper, verdict: Some(verdict) }
 }
 
 /// The next value of the same width; `None` after the last.

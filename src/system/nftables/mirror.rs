@@ -1,7 +1,7 @@
 //! What sets of somebody else's table hold, for copies of them: rules cannot look into another table.
 
 use crate::address::{Family, Prefix, Span, merge_spans, span_prefixes};
-use crate::sorted::{SortedMap, SortedSet};
+use crate::sorted::SortedMap;
 
 use super::super::netlink::{self, NetlinkError, Socket};
 use super::decode::{self, DecodedSet};
@@ -11,7 +11,7 @@ type Contents = SortedMap<String, Vec<Prefix>>;
 
 /// The addresses in those of the named sets that exist and hold addresses, timeouts left aside. Sets of
 /// anything else, maps and concatenations are passed over.
-pub fn address_sets(table: &str, names: &SortedSet<&str>) -> Result<Contents, NetlinkError> {
+pub fn address_sets(table: &str, names: &[&str]) -> Result<Contents, NetlinkError> {
     if names.is_empty() {
         return Ok(Contents::new());
     }
@@ -39,7 +39,7 @@ fn family_of(set: &DecodedSet) -> Option<Family> {
 }
 
 impl Questions<'_> {
-    fn contents(&mut self, table: &str, names: &SortedSet<&str>) -> Result<Contents, NetlinkError> {
+    fn contents(&mut self, table: &str, names: &[&str]) -> Result<Contents, NetlinkError> {
         let mut contents = Contents::new();
         let sets = match self.sets(table) {
             // There is no such table.
@@ -47,7 +47,7 @@ impl Questions<'_> {
             sets => sets?,
         };
         for found in sets {
-            if let Some(family) = family_of(&found).filter(|_| names.contains(found.name.as_str())) {
+            if let Some(family) = family_of(&found).filter(|_| names.contains(&found.name.as_str())) {
                 let mut prefixes = Vec::new();
                 for span in self.addresses(table, &found, family)? {
                     prefixes.extend(span_prefixes(family, span));
