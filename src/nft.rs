@@ -67,10 +67,17 @@ pub enum Hook {
     Postrouting,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Eq)]
 pub struct Rule {
     pub statements: Vec<Statement>,
     pub comment: Option<String>,
+}
+
+/// By the text, which is all that a kernel's rule is made from.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Rule) -> bool {
+        self.to_string() == other.to_string()
+    }
 }
 
 /// What is compared, looked up or concatenated.

@@ -57,12 +57,14 @@ pub fn plan(config: &Config, network: &Network, health: &Health) -> Plan {
             default_route::in_main(*family, network, &uplinks, &mut routes);
         }
     }
+    let mut held = health.tiers.clone();
+    held.retain(TierInUse::is_held);
     Plan {
         rules: routing::rules(config, network, &uplinks),
         routes,
         ruleset: Some(ruleset::ruleset(config, network, &uplinks, &mut notes)),
         notes,
-        held: health.tiers.iter().filter(|tier| tier.is_held()).cloned().collect(),
+        held,
     }
 }
 

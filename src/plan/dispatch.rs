@@ -17,16 +17,13 @@ pub fn compile(rules: &[RuleMatch], family: Family) -> Vec<Chain> {
     if rules.is_empty() {
         return chains;
     }
-    let (mut devices, mut protocols): (Vec<&str>, Vec<u8>) = (Vec::new(), Vec::new());
-    for rule in rules {
-        // Devices become numbers, so that they are spans like everything else.
-        devices.extend(rule.input_device.as_deref());
-        protocols.extend(rule.protocol);
+    // Devices become numbers, so that they are spans like everything else.
+    let mut devices: Vec<&str> = Vec::new();
+    for device in rules.iter().filter_map(|rule| rule.input_device.as_deref()) {
+        if !devices.contains(&device) {
+            devices.push(device);
+        }
     }
-    devices.sort_unstable();
-    devices.dedup();
-    protocols.sort_unstable();
-    protocols.dedup();
     let mut items = Vec::new();
     for rule in rules {
         items.push(Item::new(rule, &devices));
@@ -34,7 +31,10 @@ pub fn compile(rules: &[RuleMatch], family: Family) -> Vec<Chain> {
 
     let context = Context { family, devices: &devices };
     let mut by_protocol = Vec::new();
-    for protocol in protocols {
+    for protocol in 0..=u8::MAX {
+        if !rules.iter().any(|rule| rule.protocol == Some(protocol)) {
+            continue;
+        }
         let name = format!("rules_{family}_{}", protocol_label(protocol, family));
         by_protocol.push(element(Value::Byte(protocol), Verdict::Goto(name.clone())));
         context.rules(&items, Some(protocol), Chain::add(&mut chains, name));
@@ -88,7 +88,7 @@ impl<'a> Item<'a> {
             match test {
                 RuleTest::Protocol(protocol) => item.protocol = Some(protocol),
                 RuleTest::InputDevice(device) => {
-                    if let Ok(number) = devices.binary_search(&device) {
+                    if let Some(number) = devices.iter().position(|known| *known == device) {
                         input.push(Span::one(number as u128));
                     }
                 }

@@ -7,6 +7,7 @@ use crate::address::Family;
 use crate::network::Network;
 use crate::network::source::{Reach, reach};
 use crate::nft::{BaseChain, BaseKind, Chain, Field, Hook, Relation, Statement, Value, ValueRange};
+use crate::sorted::SortedSet;
 
 use super::Uplink;
 
@@ -36,19 +37,19 @@ fn add_rule(uplink: &Uplink<'_>, network: &Network, uplinks: &[Uplink<'_>], chai
     let Some(device) = uplink.device.as_deref() else { return };
     let Some(source) = network.source_address(&uplink.interface.name, family) else { return };
     let own = addresses(uplink, network);
-    let mut foreign = Vec::new();
+    let mut foreign = SortedSet::new();
     for other in uplinks.iter().filter(|other| other.interface.family == family) {
         if device_of(other, network).is_some_and(|other| other != device) {
-            foreign.extend(addresses(other, network));
+            for address in addresses(other, network) {
+                if !own.contains(&address) {
+                    foreign.insert(address);
+                }
+            }
         }
     }
-    foreign.sort_unstable();
-    foreign.dedup();
     let mut list = Vec::new();
     for address in foreign {
-        if !own.contains(&address) {
-            list.push(ValueRange::one(Value::Address(address)));
-        }
+        list.push(ValueRange::one(Value::Address(address)));
     }
     if !list.is_empty() {
         let rule = chain.rule();

@@ -131,7 +131,7 @@ impl<'t> Builder<'t> {
         out.put_be32(set::KEY_TYPE, key::type_number(wanted.key));
         out.put_be32(set::KEY_LENGTH, wire_length(key::width(wanted.key)));
         out.put_be32(set::ID, id);
-        if wanted.content == SetContent::Remembered {
+        if matches!(wanted.content, SetContent::Remembered) {
             out.nest(set::DESCRIPTION, |out| out.put_be32(set::DESCRIPTION_SIZE, REMEMBERED_ENTRIES));
         }
         let mut note = byte_order_note(key::byte_order(wanted.key, Order::Sortable));

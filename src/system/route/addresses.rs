@@ -75,6 +75,7 @@ pub(super) fn family_of(number: u8) -> Option<Family> {
     }
 }
 
+#[inline(never)]
 pub(in crate::system) fn parse(family: Family, bytes: &[u8]) -> Option<IpAddr> {
     Some(match family {
         Family::Ipv4 => IpAddr::from(*bytes.first_chunk::<4>()?),
@@ -89,6 +90,7 @@ pub(super) fn put_prefix(payload: &mut Payload, kind: u16, prefix: Option<Prefix
     }
 }
 
+#[inline(never)]
 pub(in crate::system) fn bytes(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
