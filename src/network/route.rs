@@ -230,21 +230,22 @@ pub(crate) fn sort_routes(routes: &mut [&Route], order: &dyn Fn(&Route, &Route) 
     routes.sort_by(|one, other| order(one, other));
 }
 
+const PROTOCOLS: [(u8, &str); 12] = [
+    (1, "redirect"),
+    (2, "kernel"),
+    (3, "boot"),
+    (4, "static"),
+    (9, "ra"),
+    (11, "zebra"),
+    (12, "bird"),
+    (16, "dhcp"),
+    (18, "keepalived"),
+    (42, "babel"),
+    (186, "bgp"),
+    (188, "ospf"),
+];
+
 /// The names iproute2 knows without a file of its own.
 pub(super) fn protocol_name(number: u8) -> Option<&'static str> {
-    Some(match number {
-        1 => "redirect",
-        2 => "kernel",
-        3 => "boot",
-        4 => "static",
-        9 => "ra",
-        11 => "zebra",
-        12 => "bird",
-        16 => "dhcp",
-        18 => "keepalived",
-        42 => "babel",
-        186 => "bgp",
-        188 => "ospf",
-        _ => return None,
-    })
+    PROTOCOLS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }

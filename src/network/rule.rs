@@ -170,11 +170,11 @@ impl fmt::Display for RuleBody<'_> {
 
 fn write_selectors(f: &mut fmt::Formatter<'_>, rule: &IpRule) -> fmt::Result {
     f.write_str(if rule.inverted { "not " } else { "" })?;
-    match rule.from {
+    match &rule.from {
         Some(from) => write!(f, "from {from}")?,
         None => f.write_str("from all")?,
     }
-    if let Some(to) = rule.to {
+    if let Some(to) = &rule.to {
         write!(f, " to {to}")?;
     }
     if rule.tos != 0 {

@@ -247,7 +247,8 @@ impl<'a> Walk<'_, 'a> {
         let Situation { config, network, .. } = *self.situation;
         let family = self.question.family();
         let of_sets = set_families(config, network);
-        for (rule, position) in config.rules.iter().zip(1..) {
+        for (index, rule) in config.rules.iter().enumerate() {
+            let position = index + 1;
             let passed = |test: String, found| Passed { rule, position, test, found };
             let found = match rule_match(rule, family, network, &of_sets, &mut Vec::new()) {
                 Ok(found) => found,

@@ -117,17 +117,20 @@ fn write_list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, what: &str, wanted: &
     }
 }
 
+const PROTOCOLS: [(u8, &str); 8] = [
+    (1, "icmp"),
+    (6, "tcp"),
+    (17, "udp"),
+    (47, "gre"),
+    (50, "esp"),
+    (51, "ah"),
+    (58, "icmpv6"),
+    (132, "sctp"),
+];
+
 pub fn protocol_name(number: u8) -> String {
-    let name = match number {
-        1 => "icmp",
-        6 => "tcp",
-        17 => "udp",
-        47 => "gre",
-        50 => "esp",
-        51 => "ah",
-        58 => "icmpv6",
-        132 => "sctp",
-        _ => return number.to_string(),
-    };
-    name.to_owned()
+    match PROTOCOLS.iter().find(|(known, _)| *known == number) {
+        Some((_, name)) => (*name).to_owned(),
+        None => number.to_string(),
+    }
 }

@@ -128,9 +128,9 @@ pub fn spans(mut edges: Vec<Edge>, width: usize) -> Vec<Span> {
     let top =
         1u128.checked_shl(u32::try_from(width).unwrap_or(16).saturating_mul(8)).map_or(u128::MAX, |v| v - 1);
     let mut spans = Vec::new();
-    let mut edges = edges.iter().peekable();
-    while let Some(edge) = edges.next() {
-        let high = edges.peek().map_or(Some(top), |next| next.value.checked_sub(1));
+    for (position, edge) in edges.iter().enumerate() {
+        let next = edges.get(position + 1);
+        let high = next.map_or(Some(top), |next| next.value.checked_sub(1));
         if let Some(high) = high.filter(|high| edge.is_start && edge.value <= *high) {
             spans.push(Span { low: edge.value, high });
         }

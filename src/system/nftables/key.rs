@@ -1,7 +1,7 @@
 //! What a field looks like in a register and in the key of a set: width, type and byte order; and the
 //! entries of sets as the kernel takes them. Pure.
 
-use crate::address::Span;
+use crate::address::{Family, Span};
 use crate::nft::{Field, Value, ValueRange, Verdict};
 
 use super::super::route::addresses::bytes as address_bytes;
@@ -58,19 +58,16 @@ pub fn padded_width(field: Field) -> usize {
 
 /// nft's number of the type; the kernel only keeps it for listings.
 pub fn type_number(field: Field) -> u32 {
-    if let Field::Random { .. } = field {
-        return INTEGER;
-    }
-    match field.type_name() {
-        "nf_proto" => 2,
-        "ipv4_addr" => 7,
-        "ipv6_addr" => 8,
-        "inet_proto" => 12,
-        "inet_service" => 13,
-        "mark" => MARK,
-        "icmpv6_type" => 29,
-        "ifname" => 41,
-        _ => INTEGER,
+    match field {
+        Field::NetworkFamily => 2,
+        Field::Source(Family::Ipv4) | Field::Destination(Family::Ipv4) => 7,
+        Field::Source(Family::Ipv6) | Field::Destination(Family::Ipv6) => 8,
+        Field::Protocol => 12,
+        Field::SourcePort | Field::DestinationPort => 13,
+        Field::Mark { .. } | Field::ConnectionMark { .. } => MARK,
+        Field::Icmpv6Type => 29,
+        Field::InputDevice | Field::OutputDevice => 41,
+        Field::Random { .. } => INTEGER,
     }
 }
 

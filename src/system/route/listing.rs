@@ -225,14 +225,14 @@ impl Display for ListedAddress {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(if self.local.is_ipv4() { "    inet" } else { "    inet6" })?;
         write!(f, " {}", self.local)?;
-        if let Some(peer) = self.peer {
+        if let Some(peer) = &self.peer {
             write!(f, " peer {peer}")?;
         }
         write!(f, "/{}", self.length)?;
         if self.metric != 0 {
             write!(f, " metric {}", self.metric)?;
         }
-        if let Some(broadcast) = self.broadcast {
+        if let Some(broadcast) = &self.broadcast {
             write!(f, " brd {broadcast}")?;
         }
         match self.scope {
