@@ -245,22 +245,21 @@ impl Chain {
 }
 
 /// The changes for a kernel that cannot translate addresses.
-pub fn without_nat<'a>(changes: &[Change<'a>]) -> Vec<Change<'a>> {
+pub fn without_nat(mut changes: Vec<Change<'_>>) -> Vec<Change<'_>> {
     let mut of_nat = Vec::new();
-    for change in changes {
+    for change in &changes {
         if let Change::AddChain(chain) = change
             && chain.is_nat()
         {
             of_nat.push(&*chain.name);
         }
     }
-    let mut left = changes.to_vec();
-    left.retain(|change| match change {
+    changes.retain(|change| match change {
         Change::AddChain(chain) => !chain.is_nat(),
         Change::AddRule { chain, .. } => !of_nat.contains(chain),
         _ => true,
     });
-    left
+    changes
 }
 
 pub fn fingerprint(bytes: &[u8]) -> u64 {

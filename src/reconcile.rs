@@ -99,7 +99,7 @@ fn carry_out(
     let table_changes = pending.table_changes();
     let writes = routing.before.len() + table_changes.len() + routing.after.len();
     change_routing(&routing.before, &mut failures);
-    let loaded = load(&pending.observed, pending.plan.ruleset.as_ref(), &table_changes);
+    let loaded = load(&pending.observed, pending.plan.ruleset.as_ref(), table_changes);
     failures.extend(loaded.complaint);
     if loaded.lacks_nat {
         directories.note_lack_of_nat().context("cannot write to the run directory")?;
@@ -111,7 +111,6 @@ fn carry_out(
     if loaded.is_in_force && matches!(goal, Goal::Run { take_over: true }) {
         failures.extend(clear_leftovers());
     }
-    drop(table_changes);
     if goal != Goal::Stop {
         note_who_is_up(directories, config, &pending.host);
     }
@@ -226,7 +225,7 @@ fn is_log(statement: &nft::Statement) -> bool {
 
 /// One transaction. A kernel that lacks a luxury gets the rules without it; one that refuses the
 /// difference for a reason we did not foresee gets the whole table anew.
-fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
+fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, mut changes: Vec<nft::Change<'_>>) -> Loaded {
     let in_force = |complaint| Loaded { is_in_force: true, lacks_nat: false, complaint };
     let refused = |refusal: &nftables::ApplyError| Loaded {
         is_in_force: false,
@@ -236,9 +235,10 @@ fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::C
     if changes.is_empty() {
         return in_force(None);
     }
-    let Err(refusal) = nftables::apply(TABLE, changes) else { return in_force(None) };
-    let without_nat = nft::without_nat(changes);
-    if without_nat.len() < changes.len() && nftables::apply(TABLE, &without_nat).is_ok() {
+    let Err(refusal) = nftables::apply(TABLE, &changes) else { return in_force(None) };
+    let all = changes.len();
+    changes = nft::without_nat(changes);
+    if changes.len() < all && nftables::apply(TABLE, &changes).is_ok() {
         log::warn!("the router's own traffic may have a wrong source address: {refusal}");
         return Loaded { lacks_nat: true, ..in_force(None) };
     }
@@ -246,7 +246,7 @@ fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::C
     let attempt = |changes: Vec<nft::Change>| {
         changes.is_empty()
             || nftables::apply(TABLE, &changes).is_ok()
-            || nftables::apply(TABLE, &nft::without_nat(&changes)).is_ok()
+            || nftables::apply(TABLE, &nft::without_nat(changes)).is_ok()
     };
     for (is_missing, luxury) in LUXURIES {
         let Some(plain) = nft::without(wanted, is_missing) else { continue };

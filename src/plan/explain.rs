@@ -167,7 +167,7 @@ impl<'a> Walk<'_, 'a> {
             answer.notes.push("the kernel knows no IPv6".to_owned());
         } else if question.is_neighbour_discovery() {
             answer.stage = Stage::NeighbourDiscovery;
-            answer.ways = vec![self.ways.marked(marked)];
+            self.goes(marked, &mut answer);
         } else if marked != 0 && !self.came_out_of_a_tunnel() {
             answer.stage = Stage::Marked;
             let is_uplinks = self.uplinks.iter().any(|one| mask.interface(one.interface.id) == marked);
@@ -175,16 +175,21 @@ impl<'a> Walk<'_, 'a> {
             if let Some(set) = &known {
                 answer.notes.push(format!("the destination is in {set}: this packet takes table main"));
             }
-            answer.ways = vec![self.ways.marked(if known.is_some() { default } else { marked })];
+            self.goes(if known.is_some() { default } else { marked }, &mut answer);
         } else if let Some(uplink) = self.uplink_it_came_in_by() {
             self.came_in(uplink, &mut answer);
         } else if let Some(set) = self.known_set(question.destination, &mut answer.notes) {
             answer.stage = Stage::KnownDestination { set };
-            answer.ways = vec![self.ways.marked(default)];
+            self.goes(default, &mut answer);
         } else {
             self.ask_rules(&mut answer);
         }
         answer
+    }
+
+    /// The only way, which is that of this mark.
+    fn goes(&self, mark: u32, answer: &mut Explanation<'a>) {
+        answer.ways = vec![self.ways.marked(mark)];
     }
 
     /// Such packets carry the mark of their wrapping, which says nothing about them.
@@ -218,7 +223,7 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
         };
-        answer.ways = vec![self.ways.marked(mark)];
+        self.goes(mark, answer);
     }
 
     /// The first of the sets of known networks that holds the address.
@@ -274,7 +279,7 @@ impl<'a> Walk<'_, 'a> {
                 (None, None) => return self.decide(rule, position, answer),
             }
         }
-        answer.ways = vec![self.ways.marked(0)];
+        self.goes(0, answer);
     }
 
     fn decide(&self, rule: &'a Rule, position: usize, answer: &mut Explanation<'a>) {
@@ -293,7 +298,7 @@ impl<'a> Walk<'_, 'a> {
                 return;
             }
         };
-        answer.ways = vec![self.ways.marked(mark)];
+        self.goes(mark, answer);
         answer.stage = Stage::Rule(decision);
     }
 
@@ -318,7 +323,7 @@ impl<'a> Walk<'_, 'a> {
                     ));
                 }
                 answer.notes.extend(self.hold(policy));
-                answer.ways = vec![self.ways.marked(mark)];
+                self.goes(mark, answer);
             }
             Choice::Shares(shares) => {
                 decision.remembered = self.remembered(decision.rule, &choice, &mut answer.notes);

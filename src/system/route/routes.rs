@@ -210,11 +210,8 @@ pub fn encode(route: &Route, devices: &DeviceIndex) -> Result<Payload, NetlinkEr
     ]);
     header[8..].copy_from_slice(&flags.to_ne_bytes());
     let mut payload = Payload::new(&header);
-    for (kind, prefix) in
-        [(attribute::DESTINATION, Some(route.destination)), (attribute::SOURCE, route.source)]
-    {
-        put_prefix(&mut payload, kind, prefix);
-    }
+    put_prefix(&mut payload, attribute::DESTINATION, Some(route.destination));
+    put_prefix(&mut payload, attribute::SOURCE, route.source);
     payload.put_u32(attribute::TABLE, route.table);
     if route.metric != 0 {
         payload.put_u32(attribute::METRIC, route.metric);
