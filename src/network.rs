@@ -13,7 +13,9 @@ mod written;
 
 use std::net::IpAddr;
 
+pub(crate) use route::sort_routes;
 pub use route::{Hop, MetricValue, Route, RouteKey, RouteKind, attribute, listing, scope};
+pub(crate) use rule::sort_rules;
 pub use rule::{IpRule, RuleAction};
 
 use crate::address::{Family, Prefix};
@@ -95,7 +97,7 @@ impl Network {
 
     /// Whether any device of the host has it.
     pub fn has_address(&self, address: IpAddr) -> bool {
-        self.devices.iter().flat_map(|device| &device.addresses).any(|known| known.address == address)
+        self.kernel_address(address).is_some()
     }
 
     /// A dynamic sub-interface (`wan_4`, `wan_6`) stands in for its parent where the host has one.

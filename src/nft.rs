@@ -2,12 +2,14 @@
 //! `Display` (nft/text.rs) is nft's own syntax; system/nftables turns the same values into netlink bytes.
 //! Both forms must make the same kernel objects, which a test shows by listing them.
 
+mod build;
 mod change_text;
 mod diff;
 mod text;
 
 use std::net::IpAddr;
 
+pub use build::element;
 pub use diff::{Change, Observed, ObservedChain, ObservedRule, ObservedSet, diff, replacement};
 pub use text::{comment_text, log_prefix};
 
@@ -65,10 +67,17 @@ pub enum Hook {
     Postrouting,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Eq)]
 pub struct Rule {
     pub statements: Vec<Statement>,
     pub comment: Option<String>,
+}
+
+/// By the text, which is all that a kernel's rule is made from.
+impl PartialEq for Rule {
+    fn eq(&self, other: &Rule) -> bool {
+        self.to_string() == other.to_string()
+    }
 }
 
 /// What is compared, looked up or concatenated.
@@ -164,7 +173,7 @@ pub enum Statement {
     /// `ip daddr . th dport vmap { … }`: each element has one range per field; elements are disjoint.
     Dispatch {
         fields: Vec<Field>,
-        elements: Vec<(Vec<ValueRange>, Verdict)>,
+        elements: Elements,
     },
     Counter,
     Log {
@@ -196,6 +205,9 @@ pub enum Statement {
     Verdict(Verdict),
 }
 
+/// Ranges, one for each field of the map, and what becomes of packets in them.
+pub type Elements = Vec<(Vec<ValueRange>, Verdict)>;
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     Accept,
@@ -212,16 +224,18 @@ impl Rule {
     }
 }
 
-/// The same table for a kernel that cannot do everything we like to have.
-pub fn without(table: &Table, is_missing: fn(&Statement) -> bool) -> Table {
-    let mut table = table.clone();
+/// The same table for a kernel that cannot do everything we like to have; `None` where it does without anyway.
+pub fn without(table: &Table, is_missing: fn(&Statement) -> bool) -> Option<Table> {
+    let (mut table, mut is_other) = (table.clone(), false);
     for chain in &mut table.chains {
         for rule in &mut chain.rules {
+            let before = rule.statements.len();
             rule.statements.retain(|statement| !is_missing(statement));
+            is_other |= rule.statements.len() != before;
         }
         chain.rules.retain(|rule| !rule.statements.is_empty());
     }
-    table
+    is_other.then_some(table)
 }
 
 impl Chain {
@@ -231,21 +245,21 @@ impl Chain {
 }
 
 /// The changes for a kernel that cannot translate addresses.
-pub fn without_nat<'a>(changes: &[Change<'a>]) -> Vec<Change<'a>> {
-    let chains: Vec<&Chain> = changes
-        .iter()
-        .filter_map(|change| match change {
-            Change::AddChain(chain) => Some(*chain),
-            _ => None,
-        })
-        .filter(|chain| chain.is_nat())
-        .collect();
-    let is_about_nat = |change: &&Change| match change {
-        Change::AddChain(chain) => chains.contains(chain),
-        Change::AddRule { chain, .. } => chains.iter().any(|nat| nat.name == **chain),
-        _ => false,
-    };
-    changes.iter().filter(|change| !is_about_nat(change)).cloned().collect()
+pub fn without_nat(mut changes: Vec<Change<'_>>) -> Vec<Change<'_>> {
+    let mut of_nat = Vec::new();
+    for change in &changes {
+        if let Change::AddChain(chain) = change
+            && chain.is_nat()
+        {
+            of_nat.push(&*chain.name);
+        }
+    }
+    changes.retain(|change| match change {
+        Change::AddChain(chain) => !chain.is_nat(),
+        Change::AddRule { chain, .. } => !of_nat.contains(chain),
+        _ => true,
+    });
+    changes
 }
 
 pub fn fingerprint(bytes: &[u8]) -> u64 {

@@ -20,9 +20,8 @@ mod uplink;
 use std::fmt;
 
 use crate::config::Config;
-use crate::network::{IpRule, Network, Route};
+use crate::network::{IpRule, Network, Route, sort_routes, sort_rules};
 use crate::nft;
-use crate::sorted::sort_by;
 
 pub use dispatch::{Packet, compile, naive_match};
 pub use explain::{Explanation, Question, Situation, explain};
@@ -54,17 +53,18 @@ pub fn plan(config: &Config, network: &Network, health: &Health) -> Plan {
     let mut notes = Vec::new();
     let mut routes = routing::routes(config, network, &uplinks);
     if config.globals.manage_default {
-        let more = routing::families(network)
-            .flat_map(|family| default_route::in_main(family, network, &uplinks, &routes))
-            .collect::<Vec<_>>();
-        routes.extend(more);
+        for family in routing::families(network) {
+            default_route::in_main(*family, network, &uplinks, &mut routes);
+        }
     }
+    let mut held = health.tiers.clone();
+    held.retain(TierInUse::is_held);
     Plan {
         rules: routing::rules(config, network, &uplinks),
         routes,
         ruleset: Some(ruleset::ruleset(config, network, &uplinks, &mut notes)),
         notes,
-        held: health.tiers.iter().filter(|tier| tier.is_held()).cloned().collect(),
+        held,
     }
 }
 
@@ -83,12 +83,12 @@ impl Plan {
     pub fn routing_text(&self) -> String {
         let mut text = String::new();
         let mut rules: Vec<&IpRule> = self.rules.iter().collect();
-        let mut routes: Vec<&Route> = self.routes.iter().collect();
-        sort_by(&mut rules, &Ord::cmp);
-        sort_by(&mut routes, &Ord::cmp);
+        sort_rules(&mut rules, &IpRule::cmp);
         for rule in rules {
             text.push_str(&format!("rule {} {rule}\n", rule.family));
         }
+        let mut routes: Vec<&Route> = self.routes.iter().collect();
+        sort_routes(&mut routes, &Route::cmp);
         for route in routes {
             text.push_str(&format!("route {} {route}\n", route.family));
         }

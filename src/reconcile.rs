@@ -91,23 +91,25 @@ fn carry_out(
         // First: a hold that is forgotten would be none.
         directories.write_policy_tiers(&pending.health.tiers).context("cannot write to the run directory")?;
     }
-    let mut failures: Vec<String> = routing.conflicts.iter().map(ToString::to_string).collect();
+    let mut failures = Vec::new();
+    for conflict in &routing.conflicts {
+        failures.push(conflict.to_string());
+    }
     let table_changes = pending.table_changes();
     let writes = routing.before.len() + table_changes.len() + routing.after.len();
-    failures.extend(change_routing(&routing.before));
-    let loaded = load(&pending.observed, pending.plan.ruleset.as_ref(), &table_changes);
+    change_routing(&routing.before, &mut failures);
+    let loaded = load(&pending.observed, pending.plan.ruleset.as_ref(), table_changes);
     failures.extend(loaded.complaint);
     if loaded.lacks_nat {
         directories.note_lack_of_nat().context("cannot write to the run directory")?;
     }
     // While an old table still marks packets, what its marks lead to must stay as well.
     if loaded.is_in_force || goal == Goal::Stop {
-        failures.extend(change_routing(&routing.after));
+        change_routing(&routing.after, &mut failures);
     }
     if loaded.is_in_force && matches!(goal, Goal::Run { take_over: true }) {
         failures.extend(clear_leftovers());
     }
-    drop(table_changes);
     if goal != Goal::Stop {
         note_who_is_up(directories, config, &pending.host);
     }
@@ -186,8 +188,10 @@ fn clear_leftovers() -> Vec<String> {
     found.remove()
 }
 
-fn change_routing(changes: &[RoutingChange]) -> Vec<String> {
-    route::apply(changes).iter().map(ToString::to_string).collect()
+fn change_routing(changes: &[RoutingChange], failures: &mut Vec<String>) {
+    for failure in route::apply(changes) {
+        failures.push(failure.to_string());
+    }
 }
 
 struct Loaded {
@@ -220,7 +224,7 @@ fn is_log(statement: &nft::Statement) -> bool {
 
 /// One transaction. A kernel that lacks a luxury gets the rules without it; one that refuses the
 /// difference for a reason we did not foresee gets the whole table anew.
-fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::Change<'_>]) -> Loaded {
+fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, mut changes: Vec<nft::Change<'_>>) -> Loaded {
     let in_force = |complaint| Loaded { is_in_force: true, lacks_nat: false, complaint };
     let refused = |refusal: &nftables::ApplyError| Loaded {
         is_in_force: false,
@@ -230,28 +234,26 @@ fn load(observed: &nft::Observed, wanted: Option<&nft::Table>, changes: &[nft::C
     if changes.is_empty() {
         return in_force(None);
     }
-    let Err(refusal) = nftables::apply(TABLE, changes) else { return in_force(None) };
-    let without_nat = nft::without_nat(changes);
-    if without_nat.len() < changes.len() && nftables::apply(TABLE, &without_nat).is_ok() {
+    let Err(refusal) = nftables::apply(TABLE, &changes) else { return in_force(None) };
+    let all = changes.len();
+    changes = nft::without_nat(changes);
+    if changes.len() < all && nftables::apply(TABLE, &changes).is_ok() {
         log::warn!("the router's own traffic may have a wrong source address: {refusal}");
         return Loaded { lacks_nat: true, ..in_force(None) };
     }
     let Some(wanted) = wanted else { return refused(&refusal) };
-    let attempt = |changes: &[nft::Change]| {
+    let attempt = |changes: Vec<nft::Change>| {
         changes.is_empty()
-            || nftables::apply(TABLE, changes).is_ok()
+            || nftables::apply(TABLE, &changes).is_ok()
             || nftables::apply(TABLE, &nft::without_nat(changes)).is_ok()
     };
     for (is_missing, luxury) in LUXURIES {
-        let plain = nft::without(wanted, is_missing);
-        if plain == *wanted {
-            continue;
-        }
-        if attempt(&nft::diff(observed, Some(&plain))) || attempt(&nft::replacement(&plain)) {
+        let Some(plain) = nft::without(wanted, is_missing) else { continue };
+        if attempt(nft::diff(observed, Some(&plain))) || attempt(nft::replacement(&plain)) {
             return in_force(Some(format!("rules are loaded without {luxury}: {refusal}")));
         }
     }
-    if attempt(&nft::replacement(wanted)) {
+    if attempt(nft::replacement(wanted)) {
         log::warn!("the nftables table was made anew: {refusal}");
         return in_force(None);
     }

@@ -15,7 +15,6 @@ use crate::report::{
 };
 use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, uptime_s, write_atomically};
-use crate::system::netlink::NetlinkError;
 use crate::system::{host, settings, tracks};
 
 use super::ExitCode;
@@ -135,7 +134,7 @@ fn snapshot_with(ruleset: nft::Observed) -> Result<Snapshot> {
 
 fn ruleset() -> Result<nft::Observed> {
     match host::observe_ruleset() {
-        Err(NetlinkError { errno: libc::EPERM, .. }) => {
+        Err(error) if error.errno == libc::EPERM => {
             complain!("mwan3: only root can see the nftables table; it is reported as absent");
             Ok(nft::Observed::default())
         }

@@ -144,8 +144,12 @@ impl Measured {
         if self.answered > 0 {
             let count = u64::from(self.answered);
             let mean = self.sorted_us.iter().map(|us| u64::from(*us)).sum::<u64>() / count;
-            let squares = self.sorted_us.iter().map(|us| u128::from(u64::from(*us).abs_diff(mean)).pow(2));
-            let variance = squares.sum::<u128>() / u128::from(count);
+            // Only round trips of hours would not fit.
+            let mut squares = 0u64;
+            for us in &self.sorted_us {
+                squares = squares.saturating_add(u64::from(*us).abs_diff(mean).saturating_pow(2));
+            }
+            let variance = squares / count;
             self.mean_us = mean as u32;
             self.jitter_us = u32::try_from(variance.isqrt()).unwrap_or(u32::MAX);
         }

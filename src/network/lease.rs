@@ -13,10 +13,10 @@ impl Lease {
     /// Lines such as `ROUTER=192.0.2.1`. What is no address costs itself.
     pub fn parse(text: &str) -> Lease {
         let mut lease = Lease::default();
-        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            match key {
-                "ROUTER" => add_addresses(&mut lease.gateways, value),
-                "DNS" => add_addresses(&mut lease.name_servers, value),
+        for line in text.lines() {
+            match line.split_once('=') {
+                Some(("ROUTER", value)) => add_addresses(&mut lease.gateways, value),
+                Some(("DNS", value)) => add_addresses(&mut lease.name_servers, value),
                 _ => {}
             }
         }
@@ -25,11 +25,14 @@ impl Lease {
 
     /// The first source that says something about gateways decides, and so for name servers.
     pub fn or(self, other: Lease) -> Lease {
-        let first = |one: Vec<IpAddr>, other| if one.is_empty() { other } else { one };
-        Lease {
-            gateways: first(self.gateways, other.gateways),
-            name_servers: first(self.name_servers, other.name_servers),
+        let mut lease = self;
+        if lease.gateways.is_empty() {
+            lease.gateways = other.gateways;
         }
+        if lease.name_servers.is_empty() {
+            lease.name_servers = other.name_servers;
+        }
+        lease
     }
 }
 
@@ -48,6 +51,13 @@ pub fn add_addresses(addresses: &mut Vec<IpAddr>, text: &str) {
 
 /// What `Lease::parse` reads.
 pub fn lease_text(lease: &Lease) -> String {
-    let list = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    format!("ROUTER={}\nDNS={}\n", list(&lease.gateways), list(&lease.name_servers))
+    let mut text = String::new();
+    for (key, addresses) in [("ROUTER", &lease.gateways), ("DNS", &lease.name_servers)] {
+        let mut words = Vec::new();
+        for address in addresses {
+            words.push(address.to_string());
+        }
+        text.push_str(&format!("{key}={}\n", words.join(" ")));
+    }
+    text
 }

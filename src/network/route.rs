@@ -3,10 +3,11 @@
 
 mod text;
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use crate::address::{Family, Prefix};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, sort_by};
 
 pub use text::{RouteCommand, listing};
 
@@ -78,7 +79,7 @@ pub mod scope {
     pub const HOST: u8 = 254;
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Eq, PartialOrd, Ord)]
 pub struct Route {
     pub family: Family,
     pub table: u32,
@@ -120,6 +121,13 @@ pub enum MetricValue {
     Text(String),
 }
 
+/// By way of the order, which is there anyway: another comparison would be half a KB.
+impl PartialEq for Route {
+    fn eq(&self, other: &Route) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
 /// What the kernel takes as "the same route": two routes with one key replace each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteKey {
@@ -132,6 +140,26 @@ pub struct RouteKey {
 }
 
 impl Route {
+    /// To everywhere, and nowhere as yet.
+    pub fn new(family: Family, table: u32, kind: RouteKind) -> Route {
+        Route {
+            family,
+            table,
+            kind,
+            destination: Prefix::any(family),
+            source: None,
+            tos: 0,
+            protocol: 0,
+            scope: scope::GLOBAL,
+            metric: 0,
+            hops: Vec::new(),
+            nexthop_id: None,
+            preferred_source: None,
+            metrics: SortedMap::new(),
+            other: SortedMap::new(),
+        }
+    }
+
     pub fn key(&self) -> RouteKey {
         RouteKey {
             family: self.family,
@@ -175,26 +203,36 @@ impl Route {
         self.destination.length() == 0
     }
 
+    pub fn leads_by(&self, device: &str) -> bool {
+        self.hops.iter().any(|hop| hop.device.as_deref() == Some(device))
+    }
+
     pub fn devices(&self) -> impl Iterator<Item = &str> {
         self.hops.iter().filter_map(|hop| hop.device.as_deref())
     }
 }
 
+/// One sort for all orders: of each closure the compiler would make another.
+pub(crate) fn sort_routes(routes: &mut [&Route], order: &dyn Fn(&Route, &Route) -> Ordering) {
+    sort_by(routes, &|one, other| order(one, other));
+}
+
+const PROTOCOLS: [(u8, &str); 12] = [
+    (1, "redirect"),
+    (2, "kernel"),
+    (3, "boot"),
+    (4, "static"),
+    (9, "ra"),
+    (11, "zebra"),
+    (12, "bird"),
+    (16, "dhcp"),
+    (18, "keepalived"),
+    (42, "babel"),
+    (186, "bgp"),
+    (188, "ospf"),
+];
+
 /// The names iproute2 knows without a file of its own.
 pub(super) fn protocol_name(number: u8) -> Option<&'static str> {
-    Some(match number {
-        1 => "redirect",
-        2 => "kernel",
-        3 => "boot",
-        4 => "static",
-        9 => "ra",
-        11 => "zebra",
-        12 => "bird",
-        16 => "dhcp",
-        18 => "keepalived",
-        42 => "babel",
-        186 => "bgp",
-        188 => "ospf",
-        _ => return None,
-    })
+    PROTOCOLS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }

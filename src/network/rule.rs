@@ -1,14 +1,15 @@
 //! One ip rule, wanted or observed. `Display` is iproute2's syntax.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::address::{Family, Prefix};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, sort_by};
 
 use super::route::protocol_name;
 use super::{TABLE_LOCAL, TABLE_MAIN};
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Eq, PartialOrd, Ord)]
 pub struct IpRule {
     pub family: Family,
     pub priority: u32,
@@ -24,6 +25,13 @@ pub struct IpRule {
     pub protocol: u8,
     /// Selectors we have no use for; a rule that has any is never one of ours.
     pub other: SortedMap<u16, Vec<u8>>,
+}
+
+/// By way of the order, which is there anyway.
+impl PartialEq for IpRule {
+    fn eq(&self, other: &IpRule) -> bool {
+        self.cmp(other).is_eq()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,8 +64,13 @@ impl IpRule {
 
     /// The form in which the kernel reports this rule once it has it. Equal forms are equal rules.
     pub fn canonical(&self) -> IpRule {
-        let narrow = |prefix: Option<Prefix>| prefix.filter(|prefix| prefix.length() > 0);
-        IpRule { from: narrow(self.from), to: narrow(self.to), ..self.clone() }
+        let mut rule = self.clone();
+        for prefix in [&mut rule.from, &mut rule.to] {
+            if prefix.is_some_and(|prefix| prefix.length() == 0) {
+                *prefix = None;
+            }
+        }
+        rule
     }
 
     fn bytes<const N: usize>(&self, kind: u16) -> Option<[u8; N]> {
@@ -70,8 +83,19 @@ impl IpRule {
 
     /// Equal but for the owner: what an earlier installation may have left behind.
     pub fn is_twin_of(&self, other: &IpRule) -> bool {
-        IpRule { protocol: other.protocol, ..self.clone() } == *other
+        self.of_owner(other.protocol) == *other
     }
+
+    pub fn of_owner(&self, protocol: u8) -> IpRule {
+        let mut rule = self.clone();
+        rule.protocol = protocol;
+        rule
+    }
+}
+
+/// One sort for all orders: of each closure the compiler would make another.
+pub(crate) fn sort_rules(rules: &mut [&IpRule], order: &dyn Fn(&IpRule, &IpRule) -> Ordering) {
+    sort_by(rules, &|one, other| order(one, other));
 }
 
 /// As `ip rule` lists it.
@@ -137,11 +161,11 @@ impl fmt::Display for RuleBody<'_> {
 
 fn write_selectors(f: &mut fmt::Formatter<'_>, rule: &IpRule) -> fmt::Result {
     f.write_str(if rule.inverted { "not " } else { "" })?;
-    match rule.from {
+    match &rule.from {
         Some(from) => write!(f, "from {from}")?,
         None => f.write_str("from all")?,
     }
-    if let Some(to) = rule.to {
+    if let Some(to) = &rule.to {
         write!(f, " to {to}")?;
     }
     if rule.tos != 0 {

@@ -81,49 +81,60 @@ impl Network {
     pub fn source(&self, interface: &str, family: Family) -> Option<Source> {
         let (_, interface) = self.true_interface(interface, family)?;
         let device = interface.device.as_deref();
-        let own = interface.addresses.iter().map(|own| (SourceOrigin::Own, own.address));
-        let assigned = interface.assigned.iter().map(|address| (SourceOrigin::Assigned, *address));
-        let delegated = self
-            .kernel_addresses()
-            .filter(|found| interface.prefixes.iter().any(|prefix| prefix.contains(found.address)))
-            .map(|found| (SourceOrigin::Delegated, found.address));
-        let of_device = device
-            .and_then(|name| self.device(name))
-            .into_iter()
-            .flat_map(|device| &device.addresses)
-            .filter(|found| found.scope != scope::HOST)
-            .map(|found| (SourceOrigin::Device, found.address));
-        own.chain(assigned)
-            .chain(delegated)
-            .chain(of_device)
-            .filter(|(_, address)| Family::of(*address) == family && reach(*address) != Reach::Nowhere)
-            .min_by_key(|(_, address)| self.merit(*address, device))
-            .map(|(origin, address)| Source { address, origin })
+        let mut best: Option<(Merit, Source)> = None;
+        let mut consider = |origin: SourceOrigin, address: IpAddr| {
+            if Family::of(address) != family || reach(address) == Reach::Nowhere {
+                return;
+            }
+            let merit = self.merit(address, device);
+            if best.as_ref().is_none_or(|(held, _)| merit.cmp(held).is_lt()) {
+                best = Some((merit, Source { address, origin }));
+            }
+        };
+        for own in &interface.addresses {
+            consider(SourceOrigin::Own, own.address);
+        }
+        for address in &interface.assigned {
+            consider(SourceOrigin::Assigned, *address);
+        }
+        for device in &self.devices {
+            for found in &device.addresses {
+                if interface.prefixes.iter().any(|prefix| prefix.contains(found.address)) {
+                    consider(SourceOrigin::Delegated, found.address);
+                }
+            }
+        }
+        if let Some(device) = device.and_then(|name| self.device(name)) {
+            for found in device.addresses.iter().filter(|found| found.scope != scope::HOST) {
+                consider(SourceOrigin::Device, found.address);
+            }
+        }
+        best.map(|(_, source)| source)
     }
 
     fn merit(&self, address: IpAddr, device: Option<&str>) -> Merit {
-        let in_kernel = self.kernel_addresses().find(|found| found.address == address);
-        let is_deprecated = in_kernel.is_some_and(|found| found.deprecated);
+        let in_kernel = self.kernel_address(address);
         Merit {
             is_not_ready: in_kernel.is_none_or(|found| found.tentative),
             is_unrouted: !self.has_default_route_for(address, device),
-            preference: preference(address, is_deprecated),
+            preference: preference(address, in_kernel.is_some_and(|found| found.deprecated)),
         }
     }
 
     fn has_default_route_for(&self, address: IpAddr, device: Option<&str>) -> bool {
-        self.routes
-            .iter()
-            .filter(|route| route.is_default() && route.family == Family::of(address))
-            .filter(|route| route.devices().any(|of_route| Some(of_route) == device))
-            .any(|route| {
-                route.source.is_none_or(|network| network.contains(address))
-                    && route.preferred_source.is_none_or(|preferred| preferred == address)
-            })
+        let Some(device) = device else { return false };
+        self.routes.iter().any(|route| {
+            route.is_default()
+                && route.family == Family::of(address)
+                && route.leads_by(device)
+                && route.source.is_none_or(|network| network.contains(address))
+                && route.preferred_source.is_none_or(|preferred| preferred == address)
+        })
     }
 
-    fn kernel_addresses(&self) -> impl Iterator<Item = &DeviceAddress> {
-        self.devices.iter().flat_map(|device| &device.addresses)
+    /// As it is on the first device that has it.
+    pub(super) fn kernel_address(&self, address: IpAddr) -> Option<&DeviceAddress> {
+        self.devices.iter().find_map(|device| device.addresses.iter().find(|one| one.address == address))
     }
 }
 

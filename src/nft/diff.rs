@@ -92,31 +92,46 @@ fn everything(wanted: &Table) -> Vec<Change<'_>> {
             changes.push(Change::AddElements { set: &set.name, key: set.key, spans: spans.into() });
         }
     }
-    changes.extend(wanted.chains.iter().map(Change::AddChain));
     for chain in &wanted.chains {
-        changes.extend(chain.rules.iter().map(|rule| Change::AddRule { chain: &chain.name, rule }));
+        changes.push(Change::AddChain(chain));
+    }
+    for chain in &wanted.chains {
+        add_rules(chain, &mut changes);
     }
     changes
 }
 
+fn add_rules<'a>(chain: &'a Chain, changes: &mut Vec<Change<'a>>) {
+    for rule in &chain.rules {
+        changes.push(Change::AddRule { chain: &chain.name, rule });
+    }
+}
+
 fn differences<'a>(observed: &'a Observed, wanted: &'a Table) -> Vec<Change<'a>> {
-    let unusable: SortedSet<&str> = wanted
-        .sets
-        .iter()
-        .filter(|set| observed.sets.get(&set.name).is_some_and(|held| !fits(held, set)))
-        .map(|set| set.name.as_str())
-        .collect();
-    let changed: Vec<&Chain> = wanted
-        .chains
-        .iter()
-        .filter(|chain| !is_loaded(observed.chains.get(&chain.name), chain) || uses(chain, &unusable))
-        .collect();
-    let stale_chains = missing(observed.chains.keys(), wanted.chains.iter().map(|chain| &chain.name));
-    let stale_sets = missing(observed.sets.keys(), wanted.sets.iter().map(|set| &set.name));
+    let mut unusable: SortedSet<&str> = SortedSet::new();
+    for set in &wanted.sets {
+        if observed.sets.get(&set.name).is_some_and(|held| !fits(held, set)) {
+            unusable.insert(&set.name);
+        }
+    }
+    let mut changed: Vec<&Chain> = Vec::new();
+    let (mut wanted_chains, mut wanted_sets) = (SortedSet::new(), SortedSet::new());
+    for chain in &wanted.chains {
+        wanted_chains.insert(chain.name.as_str());
+        if !is_loaded(observed.chains.get(&chain.name), chain) || uses(chain, &unusable) {
+            changed.push(chain);
+        }
+    }
+    for set in &wanted.sets {
+        wanted_sets.insert(set.name.as_str());
+    }
+    let stale_chains = || observed.chains.keys().filter(|name| !wanted_chains.contains(name.as_str()));
 
     let mut changes = Vec::new();
     // Flushed before anything is deleted, so that nothing refers to what goes.
-    changes.extend(stale_chains.iter().map(|name| Change::FlushChain(name)));
+    for name in stale_chains() {
+        changes.push(Change::FlushChain(name));
+    }
     for chain in &changed {
         match observed.chains.get(&chain.name) {
             Some(held) if held.rules.is_empty() => {}
@@ -124,16 +139,24 @@ fn differences<'a>(observed: &'a Observed, wanted: &'a Table) -> Vec<Change<'a>>
             None => changes.push(Change::AddChain(chain)),
         }
     }
-    changes.extend(unusable.iter().map(|name| Change::DeleteSet(name)));
+    for name in &unusable {
+        changes.push(Change::DeleteSet(name));
+    }
     for set in &wanted.sets {
         let held = observed.sets.get(&set.name).filter(|_| !unusable.contains(set.name.as_str()));
         set_changes(held, set, &mut changes);
     }
     for chain in &changed {
-        changes.extend(chain.rules.iter().map(|rule| Change::AddRule { chain: &chain.name, rule }));
+        add_rules(chain, &mut changes);
     }
-    changes.extend(stale_chains.iter().map(|name| Change::DeleteChain(name)));
-    changes.extend(stale_sets.iter().map(|name| Change::DeleteSet(name)));
+    for name in stale_chains() {
+        changes.push(Change::DeleteChain(name));
+    }
+    for name in observed.sets.keys() {
+        if !wanted_sets.contains(name.as_str()) {
+            changes.push(Change::DeleteSet(name));
+        }
+    }
     changes
 }
 
@@ -144,8 +167,7 @@ fn set_changes<'a>(held: Option<&ObservedSet>, wanted: &'a Set, changes: &mut Ve
     let SetContent::Computed(spans) = &wanted.content else { return };
     let held = held.and_then(|held| held.elements.as_deref()).unwrap_or(&[]);
     // Whole intervals come and go: one that grows is a delete and an add.
-    let gone: Vec<Span> = held.iter().filter(|span| spans.binary_search(span).is_err()).copied().collect();
-    let new: Vec<Span> = spans.iter().filter(|span| held.binary_search(span).is_err()).copied().collect();
+    let (gone, new) = (not_in(held, spans), not_in(spans, held));
     if !gone.is_empty() {
         changes.push(Change::DeleteElements { set: &wanted.name, key: wanted.key, spans: gone });
     }
@@ -154,12 +176,15 @@ fn set_changes<'a>(held: Option<&ObservedSet>, wanted: &'a Set, changes: &mut Ve
     }
 }
 
-fn missing<'n>(
-    held: impl Iterator<Item = &'n String>,
-    wanted: impl Iterator<Item = &'n String>,
-) -> Vec<&'n str> {
-    let wanted: SortedSet<&String> = wanted.collect();
-    held.filter(|name| !wanted.contains(name)).map(String::as_str).collect()
+/// Both are sorted.
+fn not_in(spans: &[Span], others: &[Span]) -> Vec<Span> {
+    let mut left = Vec::new();
+    for span in spans {
+        if others.binary_search(span).is_err() {
+            left.push(*span);
+        }
+    }
+    left
 }
 
 /// The kernel cannot change what a set is compared by or filled with: one that differs is made anew.
@@ -174,10 +199,11 @@ fn fits(held: &ObservedSet, wanted: &Set) -> bool {
 }
 
 fn uses(chain: &Chain, sets: &SortedSet<&str>) -> bool {
-    chain.rules.iter().flat_map(|rule| &rule.statements).any(|statement| match statement {
+    let is_of_them = |statement: &Statement| match statement {
         Statement::InSet { set, .. } | Statement::Remember { set, .. } => sets.contains(set.as_str()),
         _ => false,
-    })
+    };
+    chain.rules.iter().any(|rule| rule.statements.iter().any(is_of_them))
 }
 
 fn is_loaded(held: Option<&ObservedChain>, wanted: &Chain) -> bool {

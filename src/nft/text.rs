@@ -290,10 +290,10 @@ fn explicit_operator(relation: Relation) -> &'static str {
 pub(super) fn spans_text(key: Field, spans: &[Span]) -> String {
     let family = key.family().unwrap_or(Family::Ipv6);
     let address = |bits| Value::Address(family.address(bits));
-    let texts: Vec<String> = spans
-        .iter()
-        .map(|span| RangeText(&ValueRange { low: address(span.low), high: address(span.high) }).to_string())
-        .collect();
+    let mut texts = Vec::new();
+    for span in spans {
+        texts.push(RangeText(&ValueRange { low: address(span.low), high: address(span.high) }).to_string());
+    }
     texts.join(", ")
 }
 

@@ -4,8 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{Family, Prefix};
-use crate::network::{Network, Route, TABLE_MAIN};
-use crate::sorted::sort_by;
+use crate::network::{Network, Route, TABLE_MAIN, sort_routes};
 
 use super::Uplink;
 
@@ -13,54 +12,51 @@ use super::Uplink;
 /// a metric would take ours away.
 const METRIC: u32 = 1;
 
-/// `planned` are the uplinks' own tables.
-pub(super) fn in_main(
-    family: Family,
-    network: &Network,
-    uplinks: &[Uplink<'_>],
-    planned: &[Route],
-) -> Vec<Route> {
-    let usable = uplinks.iter().filter(|uplink| uplink.usable && uplink.interface.family == family);
+/// `routes` has the uplinks' own tables already.
+pub(super) fn in_main(family: Family, network: &Network, uplinks: &[Uplink<'_>], routes: &mut Vec<Route>) {
+    let defaults = defaults_of_main(network, family);
     // What table main prefers comes first, then the order of the file.
-    let best = usable
-        .filter_map(|uplink| {
-            let table = u32::from(uplink.interface.id);
-            let of_table = planned.iter().filter(|route| route.family == family && route.table == table);
-            let route = of_table.filter(|route| route.is_default()).min_by_key(|route| route.metric)?;
-            let device = uplink.device.as_deref()?;
-            let rank = defaults_of_main(network, family)
-                .position(|route| route.devices().any(|name| name == device));
-            Some((rank.unwrap_or(usize::MAX), route))
-        })
-        .min_by_key(|(rank, _)| *rank);
-    let Some((_, route)) = best else { return Vec::new() };
-    let held = defaults_of_main(network, family).next();
-    if held.is_some_and(|held| !leads_into_the_void(held, network, uplinks)) {
-        return Vec::new();
+    let mut best: Option<(usize, &Route)> = None;
+    for uplink in uplinks.iter().filter(|uplink| uplink.usable && uplink.interface.family == family) {
+        let (Some(device), Some(route)) = (&uplink.device, default_of(uplink, routes)) else { continue };
+        let rank = defaults.iter().position(|route| route.leads_by(device)).unwrap_or(usize::MAX);
+        if best.is_none_or(|(known, _)| rank < known) {
+            best = Some((rank, route));
+        }
     }
-    let ours = |destination: Prefix| Route {
-        table: TABLE_MAIN,
-        destination,
-        source: None,
-        metric: METRIC,
-        ..route.clone()
-    };
+    let Some((_, route)) = best else { return };
+    let held = defaults.first();
+    if held.is_some_and(|held| !leads_into_the_void(held, network, uplinks)) {
+        return;
+    }
+    let route = Route { table: TABLE_MAIN, source: None, metric: METRIC, ..route.clone() };
     if held.is_some_and(|held| held.metric <= METRIC) {
         // Nothing goes before that, but what is more specific does: the two halves.
-        return halves(family).map(ours).to_vec();
+        let [low, high] = halves(family);
+        routes.push(Route { destination: low, ..route.clone() });
+        routes.push(Route { destination: high, ..route });
+    } else {
+        routes.push(Route { destination: Prefix::any(family), ..route });
     }
-    vec![ours(Prefix::any(family))]
+}
+
+/// The default route with the lowest metric in the uplink's own table.
+fn default_of<'r>(uplink: &Uplink<'_>, routes: &'r [Route]) -> Option<&'r Route> {
+    let (family, table) = (uplink.interface.family, u32::from(uplink.interface.id));
+    let is_meant = |route: &&Route| route.family == family && route.table == table && route.is_default();
+    routes.iter().filter(is_meant).min_by_key(|route| route.metric)
 }
 
 /// The best first; of equal ones the kernel takes the first.
-fn defaults_of_main(network: &Network, family: Family) -> impl Iterator<Item = &Route> {
-    let mut found: Vec<&Route> = network
-        .routes
-        .iter()
-        .filter(|route| route.table == TABLE_MAIN && route.family == family && route.is_default())
-        .collect();
-    sort_by(&mut found, &|one, other| one.metric.cmp(&other.metric));
-    found.into_iter()
+fn defaults_of_main(network: &Network, family: Family) -> Vec<&Route> {
+    let mut found = Vec::new();
+    for route in &network.routes {
+        if route.table == TABLE_MAIN && route.family == family && route.is_default() {
+            found.push(route);
+        }
+    }
+    sort_routes(&mut found, &|one, other| one.metric.cmp(&other.metric));
+    found
 }
 
 /// A route by a device that is no uplink is somebody's own choice, such as a VPN.
@@ -71,9 +67,14 @@ fn leads_into_the_void(route: &Route, network: &Network, uplinks: &[Uplink<'_>])
         found.is_some_and(|(_, found)| found.device.as_deref() == Some(name))
     };
     let is_dead = |name: &str| {
-        let same_family = uplinks.iter().filter(|uplink| uplink.interface.family == route.family);
-        let mut users = same_family.filter(|uplink| has_device(uplink, name)).peekable();
-        users.peek().is_some() && !users.any(|uplink| uplink.usable)
+        let (mut is_used, mut is_usable) = (false, false);
+        for uplink in uplinks.iter().filter(|uplink| uplink.interface.family == route.family) {
+            if has_device(uplink, name) {
+                is_used = true;
+                is_usable |= uplink.usable;
+            }
+        }
+        is_used && !is_usable
     };
     route.kind.is_reject() || route.devices().any(is_dead)
 }

@@ -2,60 +2,63 @@
 //! First match wins exactly as written: a rule may join an earlier map only past rules it cannot meet.
 
 use crate::address::{AddressMatch, Family, PortRange, Span, merge_spans, subtract_spans};
-use crate::nft::{Chain, Field, Relation, Rule, Statement, Value, ValueRange, Verdict};
-use crate::sorted::{SortedMap, sort_by};
+use crate::nft::{Chain, Field, Relation, Rule, Statement, Value, ValueRange, Verdict, element};
+use crate::sorted::SortedMap;
 
 use super::rule_test::RuleTest;
 use super::rules::{RuleMatch, SetTest};
-use super::ruleset::{chain, goto, rule};
 
 /// A rule with more combinations than this is written as one line of tests instead of map elements.
 const MOST_ELEMENTS: usize = 1024;
 
 /// The chains for one family; the last one is the entry. Empty where there are no rules.
 pub fn compile(rules: &[RuleMatch], family: Family) -> Vec<Chain> {
-    if rules.is_empty() {
-        return Vec::new();
-    }
-    let devices = device_numbers(rules);
-    let items: Vec<Item<'_>> = rules.iter().map(|rule| Item::new(rule, &devices)).collect();
-    let mut protocols: Vec<u8> = rules.iter().filter_map(|rule| rule.protocol).collect();
-    protocols.sort_unstable();
-    protocols.dedup();
-
     let mut chains = Vec::new();
+    if rules.is_empty() {
+        return chains;
+    }
+    // Devices become numbers, so that they are spans like everything else.
+    let mut devices: Vec<&str> = Vec::new();
+    for device in rules.iter().filter_map(|rule| rule.input_device.as_deref()) {
+        if !devices.contains(&device) {
+            devices.push(device);
+        }
+    }
+    let mut items = Vec::new();
+    for rule in rules {
+        items.push(Item::new(rule, &devices));
+    }
+
+    let context = Context { family, devices: &devices };
     let mut by_protocol = Vec::new();
-    for protocol in protocols {
+    for protocol in 0..=u8::MAX {
+        if !rules.iter().any(|rule| rule.protocol == Some(protocol)) {
+            continue;
+        }
         let name = format!("rules_{family}_{}", protocol_label(protocol, family));
-        let relevant = items.iter().filter(|item| item.protocol.is_none_or(|wanted| wanted == protocol));
-        chains.push(chain(&name, Context { family, devices: &devices }.chain_rules(relevant)));
-        by_protocol.push((vec![ValueRange::one(Value::Byte(protocol))], Verdict::Goto(name)));
+        by_protocol.push(element(Value::Byte(protocol), Verdict::Goto(name.clone())));
+        context.rules(&items, Some(protocol), Chain::add(&mut chains, name));
     }
-    let mut entry = Vec::new();
+    let entry = Chain::add(&mut chains, entry_name(family));
     if !by_protocol.is_empty() {
-        entry.push(rule([Statement::Dispatch { fields: vec![Field::Protocol], elements: by_protocol }]));
+        entry.rule().dispatch(Field::Protocol, by_protocol);
     }
-    let others = items.iter().filter(|item| item.protocol.is_none());
-    entry.extend(Context { family, devices: &devices }.chain_rules(others));
-    chains.push(chain(&format!("rules_{family}"), entry));
+    context.rules(&items, None, entry);
     chains
 }
 
-fn protocol_label(protocol: u8, family: Family) -> String {
-    match (protocol, family) {
-        (1, Family::Ipv4) | (58, Family::Ipv6) => "icmp".to_owned(),
-        (6, _) => "tcp".to_owned(),
-        (17, _) => "udp".to_owned(),
-        (number, _) => format!("proto{number}"),
-    }
+pub(super) fn entry_name(family: Family) -> String {
+    format!("rules_{family}")
 }
 
-/// Devices become numbers, so that they are spans like everything else.
-fn device_numbers(rules: &[RuleMatch]) -> Vec<&str> {
-    let mut names: Vec<&str> = rules.iter().filter_map(|rule| rule.input_device.as_deref()).collect();
-    sort_by(&mut names, &Ord::cmp);
-    names.dedup();
-    names
+fn protocol_label(protocol: u8, family: Family) -> String {
+    let label = match (protocol, family) {
+        (1, Family::Ipv4) | (58, Family::Ipv6) => "icmp",
+        (6, _) => "tcp",
+        (17, _) => "udp",
+        (number, _) => return format!("proto{number}"),
+    };
+    label.to_owned()
 }
 
 const DIMENSIONS: usize = 5;
@@ -85,8 +88,9 @@ impl<'a> Item<'a> {
             match test {
                 RuleTest::Protocol(protocol) => item.protocol = Some(protocol),
                 RuleTest::InputDevice(device) => {
-                    let number = devices.binary_search(&device).ok();
-                    *input = number.map(|number| Span::one(number as u128)).into_iter().collect();
+                    if let Some(number) = devices.iter().position(|known| *known == device) {
+                        input.push(Span::one(number as u128));
+                    }
                 }
                 RuleTest::Sources(addresses) => {
                     (*sources, item.odd_sources) = plain_and_odd(addresses);
@@ -102,13 +106,22 @@ impl<'a> Item<'a> {
         item
     }
 
+    /// The dimensions that it tests.
     fn shape(&self) -> Vec<usize> {
-        (0..DIMENSIONS).filter(|dimension| !self.spans[*dimension].is_empty()).collect()
+        let mut shape = Vec::new();
+        for (dimension, spans) in self.spans.iter().enumerate() {
+            if !spans.is_empty() {
+                shape.push(dimension);
+            }
+        }
+        shape
     }
 
     fn fits_a_map(&self) -> bool {
-        let combinations =
-            self.spans.iter().fold(1usize, |product, spans| product.saturating_mul(spans.len().max(1)));
+        let mut combinations = 1usize;
+        for spans in &self.spans {
+            combinations = combinations.saturating_mul(spans.len().max(1));
+        }
         self.set.is_none()
             && self.odd_sources.is_empty()
             && self.odd_destinations.is_empty()
@@ -138,12 +151,21 @@ impl<'a> Item<'a> {
 }
 
 fn port_spans(ranges: &[PortRange]) -> Vec<Span> {
-    merge_spans(ranges.iter().map(|range| range.span()).collect())
+    let mut spans = Vec::new();
+    for range in ranges {
+        spans.push(range.span());
+    }
+    merge_spans(spans)
 }
 
 fn plain_and_odd(addresses: &[AddressMatch]) -> (Vec<Span>, Vec<AddressMatch>) {
-    let plain = addresses.iter().filter_map(|address| address.prefix()).map(|prefix| prefix.span()).collect();
-    let odd = addresses.iter().filter(|address| address.prefix().is_none()).copied().collect();
+    let (mut plain, mut odd) = (Vec::new(), Vec::new());
+    for address in addresses {
+        match address.prefix() {
+            Some(prefix) => plain.push(prefix.span()),
+            None => odd.push(*address),
+        }
+    }
     (merge_spans(plain), odd)
 }
 
@@ -187,24 +209,36 @@ impl<'i> Map<'i> {
     fn take(&mut self, item: &'i Item<'i>) {
         if let [dimension] = self.shape[..] {
             let left = subtract_spans(&item.spans[dimension], &self.taken);
-            self.elements.extend(left.iter().map(|span| (vec![*span], item.chain)));
-            self.taken = merge_spans([std::mem::take(&mut self.taken), left].concat());
+            for span in &left {
+                self.elements.push((vec![*span], item.chain));
+            }
+            self.taken.extend(left);
+            self.taken = merge_spans(std::mem::take(&mut self.taken));
         } else {
-            let combinations = self.shape.iter().fold(vec![Vec::new()], |rows: Vec<Vec<Span>>, dimension| {
-                let extended = |row: &Vec<Span>, span: &Span| [row.as_slice(), &[*span]].concat();
-                rows.iter()
-                    .flat_map(|row| item.spans[*dimension].iter().map(|span| extended(row, span)))
-                    .collect()
-            });
-            self.elements.extend(combinations.into_iter().map(|row| (row, item.chain)));
+            self.take_combinations(item, &mut Vec::new());
         }
         self.items.push(item);
     }
+
+    /// All rows that begin with `row`.
+    fn take_combinations(&mut self, item: &'i Item<'i>, row: &mut Vec<Span>) {
+        match self.shape.get(row.len()) {
+            None => self.elements.push((row.clone(), item.chain)),
+            Some(dimension) => {
+                for span in &item.spans[*dimension] {
+                    row.push(*span);
+                    self.take_combinations(item, row);
+                    row.pop();
+                }
+            }
+        }
+    }
 }
 
-fn steps<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Vec<Step<'i>> {
+/// Of the rules that packets of this protocol can meet; `None` are those for any.
+fn steps<'i>(items: &'i [Item<'i>], protocol: Option<u8>) -> Vec<Step<'i>> {
     let mut steps: Vec<Step<'i>> = Vec::new();
-    for item in items {
+    for item in items.iter().filter(|item| item.protocol.is_none() || item.protocol == protocol) {
         if item.is_catch_all() {
             steps.push(Step::CatchAll(item));
             // Nothing behind it can ever match.
@@ -214,14 +248,11 @@ fn steps<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Vec<Step<'i>> {
             steps.push(Step::Tests(item));
             continue;
         }
-        match map_for(item, &steps) {
-            Some(position) => {
-                if let Some(Step::Map(map)) = steps.get_mut(position) {
-                    map.take(item);
-                }
-            }
+        let shape = item.shape();
+        match map_for(item, &shape, &mut steps) {
+            Some(map) => map.take(item),
             None => {
-                let mut map = Map::new(item.shape());
+                let mut map = Map::new(shape);
                 map.take(item);
                 steps.push(Step::Map(map));
             }
@@ -231,12 +262,15 @@ fn steps<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Vec<Step<'i>> {
 }
 
 /// The nearest map with the same tests that the rule may join without overtaking one it could meet.
-fn map_for(item: &Item<'_>, steps: &[Step<'_>]) -> Option<usize> {
-    let shape = item.shape();
-    for (position, step) in steps.iter().enumerate().rev() {
+fn map_for<'s, 'i>(item: &Item<'_>, shape: &[usize], steps: &'s mut [Step<'i>]) -> Option<&'s mut Map<'i>> {
+    for step in steps.iter_mut().rev() {
         let may_pass = match step {
-            Step::Map(map) if map.shape == shape && map.can_take(item) => return Some(position),
-            Step::Map(map) => map.items.iter().all(|held| item.is_apart_from(held)),
+            Step::Map(map) => {
+                if map.shape == shape && map.can_take(item) {
+                    return Some(map);
+                }
+                map.items.iter().all(|held| item.is_apart_from(held))
+            }
             Step::Tests(held) => item.is_apart_from(held),
             Step::CatchAll(_) => false,
         };
@@ -253,131 +287,113 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn chain_rules<'i>(&self, items: impl Iterator<Item = &'i Item<'i>>) -> Vec<Rule> {
-        let mut rules = Vec::new();
-        for step in steps(items) {
+    fn rules(&self, items: &[Item<'_>], protocol: Option<u8>, chain: &mut Chain) {
+        for step in &steps(items, protocol) {
             match step {
-                Step::CatchAll(item) => rules.push(rule([goto(item.chain)])),
-                Step::Tests(item) => rules.extend(self.tests(item)),
-                Step::Map(map) => rules.extend(self.map_rule(&map)),
+                Step::CatchAll(item) => {
+                    chain.rule().goto(item.chain);
+                }
+                Step::Tests(item) => self.tests(item, chain),
+                Step::Map(map) => self.map_rule(map, chain),
             }
         }
-        rules
     }
 
     /// A map with a single element is an ordinary rule.
-    fn map_rule(&self, map: &Map<'_>) -> Option<Rule> {
+    fn map_rule(&self, map: &Map<'_>, chain: &mut Chain) {
         match &map.elements[..] {
             // All of it was taken by earlier rules.
-            [] => None,
+            [] => {}
             [(row, target)] => {
-                let mut statements: Vec<Statement> = map
-                    .shape
-                    .iter()
-                    .zip(row)
-                    .map(|(dimension, span)| Statement::Compare {
-                        field: self.field(*dimension),
-                        relation: Relation::Is,
-                        range: self.range(*dimension, *span),
-                    })
-                    .collect();
-                statements.push(goto(target));
-                Some(rule(statements))
+                let rule = chain.rule();
+                for (dimension, span) in map.shape.iter().zip(row) {
+                    self.one_of(*dimension, &[*span], rule);
+                }
+                rule.goto(target);
             }
-            elements => {
-                let elements = elements
-                    .iter()
-                    .map(|(row, target)| {
-                        let ranges =
-                            map.shape.iter().zip(row).map(|(dimension, span)| self.range(*dimension, *span));
-                        (ranges.collect(), Verdict::Goto((*target).to_owned()))
-                    })
-                    .collect();
-                let fields = map.shape.iter().map(|dimension| self.field(*dimension)).collect();
-                let mut statements: Vec<Statement> = self.first_look(map).into_iter().collect();
-                statements.push(Statement::Dispatch { fields, elements });
-                Some(rule(statements))
+            rows => {
+                let rule = chain.rule();
+                self.first_look(map, rule);
+                let mut fields = Vec::new();
+                for dimension in &map.shape {
+                    fields.push(self.field(*dimension));
+                }
+                let mut elements = Vec::new();
+                for (row, target) in rows {
+                    let mut ranges = Vec::new();
+                    for (dimension, span) in map.shape.iter().zip(row) {
+                        ranges.push(self.range(*dimension, *span));
+                    }
+                    elements.push((ranges, Verdict::Goto((*target).to_owned())));
+                }
+                rule.and(Statement::Dispatch { fields, elements });
             }
         }
     }
 
     /// Boxes cost the kernel ten times a look-up by hash, and most packets are in none: where a dimension has
     /// single values only, these are asked for first.
-    fn first_look(&self, map: &Map<'_>) -> Option<Statement> {
+    fn first_look(&self, map: &Map<'_>, rule: &mut Rule) {
         let is_single = |span: &Span| span.low == span.high;
-        let has_boxes = map.shape.len() > 1 && !map.elements.iter().all(|(row, _)| row.iter().all(is_single));
-        if !has_boxes {
-            return None;
+        if map.shape.len() < 2 || map.elements.iter().all(|(row, _)| row.iter().all(is_single)) {
+            return;
         }
-        [DESTINATION, SOURCE, DESTINATION_PORT, SOURCE_PORT].into_iter().find_map(|dimension| {
-            let column = map.shape.iter().position(|of_map| *of_map == dimension)?;
-            let mut spans: Vec<Span> =
-                map.elements.iter().filter_map(|(row, _)| row.get(column)).copied().collect();
-            sort_by(&mut spans, &Span::cmp);
-            spans.dedup();
-            spans.iter().all(is_single).then(|| self.one_of(dimension, &spans)).flatten()
-        })
+        for dimension in [DESTINATION, SOURCE, DESTINATION_PORT, SOURCE_PORT] {
+            let Some(column) = map.shape.iter().position(|of_map| *of_map == dimension) else { continue };
+            let mut spans: Vec<Span> = Vec::new();
+            for (row, _) in &map.elements {
+                spans.extend(row.get(column));
+            }
+            if spans.iter().all(is_single) {
+                spans.sort_unstable();
+                spans.dedup();
+                return self.one_of(dimension, &spans, rule);
+            }
+        }
     }
 
     /// One line of tests for every combination of alternatives that cannot share a line.
-    fn tests(&self, item: &Item<'_>) -> Vec<Rule> {
-        let sources = self.alternatives(item, SOURCE, &item.odd_sources);
-        let destinations = self.alternatives(item, DESTINATION, &item.odd_destinations);
-        let mut rules = Vec::new();
-        for source in &sources {
-            for destination in &destinations {
-                let mut statements: Vec<Statement> = Vec::new();
-                statements.extend(self.spans_test(item, INPUT));
-                statements.extend(source.clone());
-                statements.extend(destination.clone());
-                statements.extend(self.spans_test(item, SOURCE_PORT));
-                statements.extend(self.spans_test(item, DESTINATION_PORT));
-                statements.extend(item.set.map(|set| self.set_test(set)));
-                statements.push(goto(item.chain));
-                rules.push(rule(statements));
-            }
-        }
-        rules
-    }
-
-    /// The plain addresses share a test, each odd mask needs its own; `None` is "no test".
-    fn alternatives(
-        &self,
-        item: &Item<'_>,
-        dimension: usize,
-        odd: &[AddressMatch],
-    ) -> Vec<Option<Statement>> {
-        let plain = self.spans_test(item, dimension);
-        if odd.is_empty() {
-            return vec![plain];
-        }
-        let odd = odd.iter().map(|address| Statement::CompareAddress {
-            field: self.field(dimension),
-            relation: Relation::Is,
-            address: *address,
-        });
-        plain.into_iter().chain(odd).map(Some).collect()
-    }
-
-    fn spans_test(&self, item: &Item<'_>, dimension: usize) -> Option<Statement> {
-        self.one_of(dimension, &item.spans[dimension])
-    }
-
-    fn one_of(&self, dimension: usize, spans: &[Span]) -> Option<Statement> {
-        let (field, relation) = (self.field(dimension), Relation::Is);
-        match spans {
-            [] => None,
-            [span] => Some(Statement::Compare { field, relation, range: self.range(dimension, *span) }),
-            spans => {
-                let list = spans.iter().map(|span| self.range(dimension, *span)).collect();
-                Some(Statement::InList { field, relation, list })
+    fn tests(&self, item: &Item<'_>, chain: &mut Chain) {
+        for source in alternatives(item, SOURCE, &item.odd_sources) {
+            for destination in alternatives(item, DESTINATION, &item.odd_destinations) {
+                let rule = chain.rule();
+                self.spans_test(item, INPUT, rule);
+                self.address_test(SOURCE, source, rule);
+                self.address_test(DESTINATION, destination, rule);
+                self.spans_test(item, SOURCE_PORT, rule);
+                self.spans_test(item, DESTINATION_PORT, rule);
+                if let Some(set) = item.set {
+                    let relation = if set.negated { Relation::IsNot } else { Relation::Is };
+                    rule.in_set(self.field(DESTINATION), relation, set.name.clone());
+                }
+                rule.goto(item.chain);
             }
         }
     }
 
-    fn set_test(&self, set: &SetTest) -> Statement {
-        let relation = if set.negated { Relation::IsNot } else { Relation::Is };
-        Statement::InSet { field: self.field(DESTINATION), relation, set: set.name.clone() }
+    fn address_test(&self, dimension: usize, test: Alternative<'_>, rule: &mut Rule) {
+        match test {
+            Alternative::Plain(spans) => self.one_of(dimension, spans, rule),
+            Alternative::Odd(address) => {
+                let (field, relation) = (self.field(dimension), Relation::Is);
+                rule.and(Statement::CompareAddress { field, relation, address: *address });
+            }
+        }
+    }
+
+    fn spans_test(&self, item: &Item<'_>, dimension: usize, rule: &mut Rule) {
+        self.one_of(dimension, &item.spans[dimension], rule);
+    }
+
+    /// No test where there are none.
+    fn one_of(&self, dimension: usize, spans: &[Span], rule: &mut Rule) {
+        let mut list = Vec::new();
+        for span in spans {
+            list.push(self.range(dimension, *span));
+        }
+        if !list.is_empty() {
+            rule.one_of(self.field(dimension), list);
+        }
     }
 
     fn field(&self, dimension: usize) -> Field {
@@ -391,16 +407,39 @@ impl Context<'_> {
     }
 
     fn range(&self, dimension: usize, span: Span) -> ValueRange {
-        let value = |number: u128| match dimension {
+        ValueRange { low: self.value(dimension, span.low), high: self.value(dimension, span.high) }
+    }
+
+    fn value(&self, dimension: usize, number: u128) -> Value {
+        match dimension {
             INPUT => {
                 let name = usize::try_from(number).ok().and_then(|number| self.devices.get(number));
                 Value::Device((*name.unwrap_or(&"")).to_owned())
             }
             SOURCE | DESTINATION => Value::Address(self.family.address(number)),
             _ => Value::Port(number as u16),
-        };
-        ValueRange { low: value(span.low), high: value(span.high) }
+        }
     }
+}
+
+/// Tests of an address that can stand in one line.
+#[derive(Clone, Copy)]
+enum Alternative<'a> {
+    /// None of them: any address.
+    Plain(&'a [Span]),
+    Odd(&'a AddressMatch),
+}
+
+/// The plain addresses share a test, each odd mask needs its own.
+fn alternatives<'a>(item: &'a Item<'_>, dimension: usize, odd: &'a [AddressMatch]) -> Vec<Alternative<'a>> {
+    let (plain, mut alternatives) = (&item.spans[dimension], Vec::new());
+    if !plain.is_empty() || odd.is_empty() {
+        alternatives.push(Alternative::Plain(plain));
+    }
+    for address in odd {
+        alternatives.push(Alternative::Odd(address));
+    }
+    alternatives
 }
 
 /// Kept beside the compiler as its measure: the position of the first rule that matches, tried one by one.

@@ -135,7 +135,8 @@ pub fn explain<'a>(situation: &Situation<'a>, question: &Question, sets: &SetAns
     let uplinks = uplinks(situation.config, situation.network, situation.health);
     let mut ways = Ways::new(situation, &uplinks, question);
     ways.source = question.source.or_else(|| ways.usual_source());
-    let question = Question { source: ways.source, ..question.clone() };
+    let mut question = question.clone();
+    question.source = ways.source;
     let walk = Walk { situation, uplinks: &uplinks, question: &question, sets, ways: &ways };
     walk.explain()
 }
@@ -162,26 +163,33 @@ impl<'a> Walk<'_, 'a> {
         let (question, mask) = (self.question, self.situation.config.globals.mask);
         let default = mask.default_mark();
         let marked = question.mark & mask.bits();
-        if !routing::families(self.situation.network).any(|family| family == question.family()) {
+        if !routing::families(self.situation.network).contains(&question.family()) {
             answer.notes.push("the kernel knows no IPv6".to_owned());
         } else if question.is_neighbour_discovery() {
             answer.stage = Stage::NeighbourDiscovery;
-            answer.ways = vec![self.ways.marked(marked)];
+            self.goes(marked, &mut answer);
         } else if marked != 0 && !self.came_out_of_a_tunnel() {
             answer.stage = Stage::Marked;
             let is_uplinks = self.uplinks.iter().any(|one| mask.interface(one.interface.id) == marked);
             let known = self.known_set(question.destination, &mut answer.notes).filter(|_| is_uplinks);
-            answer.notes.extend(known.as_deref().map(in_known_network));
-            answer.ways = vec![self.ways.marked(if known.is_some() { default } else { marked })];
+            if let Some(set) = &known {
+                answer.notes.push(format!("the destination is in {set}: this packet takes table main"));
+            }
+            self.goes(if known.is_some() { default } else { marked }, &mut answer);
         } else if let Some(uplink) = self.uplink_it_came_in_by() {
             self.came_in(uplink, &mut answer);
         } else if let Some(set) = self.known_set(question.destination, &mut answer.notes) {
             answer.stage = Stage::KnownDestination { set };
-            answer.ways = vec![self.ways.marked(default)];
+            self.goes(default, &mut answer);
         } else {
             self.ask_rules(&mut answer);
         }
         answer
+    }
+
+    /// The only way, which is that of this mark.
+    fn goes(&self, mark: u32, answer: &mut Explanation<'a>) {
+        answer.ways = vec![self.ways.marked(mark)];
     }
 
     /// Such packets carry the mark of their wrapping, which says nothing about them.
@@ -215,7 +223,7 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
         };
-        answer.ways = vec![self.ways.marked(mark)];
+        self.goes(mark, answer);
     }
 
     /// The first of the sets of known networks that holds the address.
@@ -244,10 +252,10 @@ impl<'a> Walk<'_, 'a> {
         let Situation { config, network, .. } = *self.situation;
         let family = self.question.family();
         let of_sets = set_families(config, network);
-        for (rule, position) in config.rules.iter().zip(1..) {
+        for (index, rule) in config.rules.iter().enumerate() {
+            let position = index + 1;
             let passed = |test: String, found| Passed { rule, position, test, found };
-            let family_of_set = |set: &str| of_sets.get(set).copied();
-            let found = match rule_match(rule, family, network, family_of_set, &mut Vec::new()) {
+            let found = match rule_match(rule, family, network, &of_sets, &mut Vec::new()) {
                 Ok(found) => found,
                 Err(reason) => {
                     answer.passed.push(passed(reason.to_string(), None));
@@ -271,7 +279,7 @@ impl<'a> Walk<'_, 'a> {
                 (None, None) => return self.decide(rule, position, answer),
             }
         }
-        answer.ways = vec![self.ways.marked(0)];
+        self.goes(0, answer);
     }
 
     fn decide(&self, rule: &'a Rule, position: usize, answer: &mut Explanation<'a>) {
@@ -290,7 +298,7 @@ impl<'a> Walk<'_, 'a> {
                 return;
             }
         };
-        answer.ways = vec![self.ways.marked(mark)];
+        self.goes(mark, answer);
         answer.stage = Stage::Rule(decision);
     }
 
@@ -309,26 +317,31 @@ impl<'a> Walk<'_, 'a> {
                     LastResort::Blackhole => mask.blackhole(),
                     LastResort::Default => mask.default_mark(),
                 };
-                answer.notes.extend(first.map(|device| {
-                    format!("table main sends the router's own packets by {device}, a member's: they may try")
-                }));
+                if let Some(device) = first {
+                    answer.notes.push(format!(
+                        "table main sends the router's own packets by {device}, a member's: they may try"
+                    ));
+                }
                 answer.notes.extend(self.hold(policy));
-                answer.ways = vec![self.ways.marked(mark)];
+                self.goes(mark, answer);
             }
             Choice::Shares(shares) => {
                 decision.remembered = self.remembered(decision.rule, &choice, &mut answer.notes);
-                answer.ways = shares
-                    .iter()
-                    .filter(|share| decision.remembered.is_none_or(|only| only == share.interface))
-                    .map(|share| Way { weight: share.weight, ..self.ways.marked(mask.interface(share.id)) })
-                    .collect();
+                for share in shares {
+                    if decision.remembered.is_none_or(|only| only == share.interface) {
+                        let mut way = self.ways.marked(mask.interface(share.id));
+                        way.weight = share.weight;
+                        answer.ways.push(way);
+                    }
+                }
             }
         }
     }
 
     fn hold(&self, policy: &Policy) -> Option<String> {
-        let is_meant = |one: &&TierInUse| one.policy == policy.name && one.family == self.question.family();
-        let held = self.situation.health.tiers.iter().filter(is_meant).find(|one| one.is_held())?;
+        let family = self.question.family();
+        let is_meant = |one: &&TierInUse| one.policy == policy.name && one.family == family && one.is_held();
+        let held = self.situation.health.tiers.iter().find(is_meant)?;
         let left = held.left?.tier;
         Some(format!(
             "it left metric {left} and holds; `mwan3 policies` tells until when no other one is used"
@@ -381,8 +394,4 @@ impl<'a> Walk<'_, 'a> {
         }
         standings
     }
-}
-
-fn in_known_network(set: &str) -> String {
-    format!("the destination is in {set}: this packet takes table main")
 }

@@ -88,7 +88,11 @@ impl TierInUse {
         let until = until_ms.strip_prefix("until_ms=").and_then(|number| number.parse().ok());
         Some(TierInUse {
             policy: policy.to_owned(),
-            family: Family::BOTH.into_iter().find(|known| known.to_string() == family)?,
+            family: match family {
+                "ipv4" => Family::Ipv4,
+                "ipv6" => Family::Ipv6,
+                _ => return None,
+            },
             tier: tier.strip_prefix("tier=")?.parse().ok(),
             left: left.zip(until).map(|(tier, ms)| LeftTier { tier, until: Duration::from_millis(ms) }),
         })
@@ -103,7 +107,7 @@ impl fmt::Display for TierInUse {
             None => f.write_str("none")?,
         }
         match self.left {
-            Some(left) => write!(f, " left={} until_ms={}", left.tier, left.until.as_millis()),
+            Some(left) => write!(f, " left={} until_ms={}", left.tier, left.until.as_millis() as u64),
             None => f.write_str(" left=none until_ms=none"),
         }
     }

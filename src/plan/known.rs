@@ -6,43 +6,48 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::address::{Family, Prefix, Span, merge_spans};
 use crate::config::Config;
 use crate::network::{Network, Route, RouteKind, TABLE_MAIN};
-use crate::sorted::sort_by;
 
 pub fn connected(network: &Network, family: Family) -> Vec<Prefix> {
-    let routes = || network.routes.iter().filter(|route| route.family == family);
-    let in_main = routes().filter(|route| route.table == TABLE_MAIN && is_destination(route));
-    // Own and broadcast addresses, and what is refused on purpose, wherever it stands.
-    let special = routes().filter(|route| match family {
-        Family::Ipv4 => route.kind != RouteKind::Unicast && route.kind != RouteKind::Multicast,
-        // Aggregates of delegated prefixes are `unreachable` routes: their addresses are still out there.
-        Family::Ipv6 => route.kind == RouteKind::Local,
-    });
     let always = always(family);
-    let is_news =
-        |prefix: &Prefix| prefix.length() > 0 && !always.iter().any(|wide| wide.contains(prefix.address()));
-    let found = in_main.chain(special).map(|route| route.destination);
-    let mut prefixes: Vec<Prefix> = found.filter(is_news).collect();
-    prefixes.extend(&always);
-    sort_by(&mut prefixes, &Prefix::cmp);
+    let mut prefixes = always.clone();
+    for route in network.routes.iter().filter(|route| route.family == family) {
+        // Own and broadcast addresses, and what is refused on purpose, wherever it stands.
+        let is_special = match family {
+            Family::Ipv4 => route.kind != RouteKind::Unicast && route.kind != RouteKind::Multicast,
+            // Aggregates of delegated prefixes are `unreachable` routes: their addresses are still out there.
+            Family::Ipv6 => route.kind == RouteKind::Local,
+        };
+        let (prefix, is_in_main) = (route.destination, route.table == TABLE_MAIN && is_destination(route));
+        if (is_special || is_in_main)
+            && prefix.length() > 0
+            && !always.iter().any(|wide| wide.contains(prefix.address()))
+        {
+            prefixes.push(prefix);
+        }
+    }
+    prefixes.sort_unstable();
     prefixes.dedup();
     prefixes
 }
 
 pub fn custom(config: &Config, network: &Network, family: Family) -> Vec<Prefix> {
-    let mut prefixes: Vec<Prefix> = network
-        .routes
-        .iter()
-        .filter(|route| route.family == family && config.globals.lookup_tables.contains(&route.table))
-        .filter(|route| is_destination(route))
-        .map(|route| route.destination)
-        .collect();
-    sort_by(&mut prefixes, &Prefix::cmp);
+    let mut prefixes = Vec::new();
+    for route in network.routes.iter().filter(|route| route.family == family && is_destination(route)) {
+        if config.globals.lookup_tables.contains(&route.table) {
+            prefixes.push(route.destination);
+        }
+    }
+    prefixes.sort_unstable();
     prefixes.dedup();
     prefixes
 }
 
 pub(super) fn spans(prefixes: &[Prefix]) -> Vec<Span> {
-    merge_spans(prefixes.iter().map(|prefix| prefix.span()).collect())
+    let mut spans = Vec::new();
+    for prefix in prefixes {
+        spans.push(prefix.span());
+    }
+    merge_spans(spans)
 }
 
 fn is_destination(route: &Route) -> bool {

@@ -10,18 +10,23 @@ const KNOWN_SETS: [&str; 3] = ["connected", "custom", "dynamic"];
 
 /// The UCI name itself if it is short and plain, else a readable beginning and a fingerprint of the whole.
 pub fn object_name(uci_name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if !uci_name.is_empty() && uci_name.len() <= LONGEST && uci_name.chars().all(is_plain) {
+    if !uci_name.is_empty() && uci_name.len() <= LONGEST && uci_name.bytes().all(is_plain) {
         return uci_name.to_owned();
     }
     fingerprinted(uci_name)
 }
 
 fn fingerprinted(uci_name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let readable: String = uci_name.chars().filter(|c| is_plain(*c)).take(LONGEST - 18).collect();
+    let mut readable = String::new();
+    for byte in uci_name.bytes().filter(|byte| is_plain(*byte)).take(LONGEST - 18) {
+        readable.push(char::from(byte));
+    }
     // A dot cannot stand in a plain name, so the two forms never meet.
     format!("{readable}.{:016x}", fingerprint(uci_name.as_bytes()))
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// The chain that counts the packets of one user rule.
@@ -40,22 +45,28 @@ pub(super) fn sticky_chain(rule: &str, family: Family) -> String {
 /// A set that rules name with `option ipset`: dnsmasq and people fill it under the very name they gave it,
 /// unless that is one of ours or no word of nft's.
 pub(super) fn user_set(uci_name: &str) -> String {
-    let is_known_set = Family::BOTH
-        .iter()
-        .any(|family| KNOWN_SETS.iter().any(|known| uci_name == format!("{known}_{family}")));
-    let is_ours = is_known_set || uci_name.starts_with("sticky_");
-    if is_ours || !is_nft_word(uci_name) {
+    if is_ours(uci_name) || !is_nft_word(uci_name) {
         format!("user.{}", fingerprinted(uci_name))
     } else {
         uci_name.to_owned()
     }
 }
 
+fn is_ours(set: &str) -> bool {
+    for family in Family::BOTH {
+        for known in KNOWN_SETS {
+            if set == format!("{known}_{family}") {
+                return true;
+            }
+        }
+    }
+    set.starts_with("sticky_")
+}
+
 fn is_nft_word(name: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
-    name.len() <= LONGEST
-        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(is_part)
+    let is_part = |byte: u8| is_plain(byte) || matches!(byte, b'-' | b'.' | b'/');
+    let starts_well = name.bytes().next().is_some_and(|first| is_plain(first) && !first.is_ascii_digit());
+    name.len() <= LONGEST && starts_well && name.bytes().all(is_part)
 }
 
 /// The sources that a sticky rule remembers for one uplink: a set, and the chain that renews its entries.

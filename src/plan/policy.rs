@@ -30,15 +30,13 @@ pub fn choose(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Choice
             (lowest_metric(&candidates), candidates)
         }
     };
-    let shares: Vec<Share> = candidates
-        .iter()
-        .filter(|(member, _)| Some(member.metric) == tier)
-        .map(|(member, uplink)| Share {
-            interface: member.interface.clone(),
-            id: uplink.interface.id,
-            weight: member.weight,
-        })
-        .collect();
+    let mut shares = Vec::new();
+    for (member, uplink) in candidates {
+        if Some(member.metric) == tier {
+            let (interface, id) = (member.interface.clone(), uplink.interface.id);
+            shares.push(Share { interface, id, weight: member.weight });
+        }
+    }
     if shares.is_empty() { Choice::LastResort(policy.last_resort) } else { Choice::Shares(shares) }
 }
 
@@ -49,9 +47,9 @@ pub(super) fn is_held(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -
 
 /// The only tier that a policy with a `hold` uses now.
 fn decided_tier(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Option<Option<u32>> {
-    let of_family = uplinks.iter().filter(|uplink| uplink.interface.family == family);
-    let mut decided = of_family.flat_map(|uplink| &uplink.policy_tiers);
-    decided.find(|(name, _)| *name == policy.name).map(|(_, tier)| *tier)
+    // All of a family know the same.
+    let uplink = uplinks.iter().find(|uplink| uplink.interface.family == family)?;
+    uplink.policy_tiers.iter().find(|(name, _)| *name == policy.name).map(|(_, tier)| *tier)
 }
 
 /// The tier that the policy should use. It stays on the `present` one while that works and there is no better.
@@ -64,17 +62,26 @@ pub(super) fn best_tier(
     let usable = usable(policy, family, uplinks);
     let works = present.filter(|tier| usable.iter().any(|(member, _)| member.metric == *tier));
     let best = lowest_metric(&preferred(usable));
-    works.into_iter().chain(best).min()
+    match (works, best) {
+        (Some(works), Some(best)) => Some(works.min(best)),
+        (works, best) => works.or(best),
+    }
 }
 
 type Candidates<'a, 'c> = Vec<(&'a Member, &'a Uplink<'c>)>;
 
 fn usable<'a, 'c>(policy: &'a Policy, family: Family, uplinks: &'a [Uplink<'c>]) -> Candidates<'a, 'c> {
-    let candidate = |member: &'a Member| {
-        let uplink = uplinks.iter().find(|uplink| uplink.interface.name == member.interface)?;
-        (uplink.usable && uplink.interface.family == family).then_some((member, uplink))
-    };
-    policy.members.iter().filter_map(candidate).collect()
+    let mut usable = Vec::new();
+    for member in &policy.members {
+        let uplink = uplinks.iter().find(|uplink| uplink.interface.name == member.interface);
+        if let Some(uplink) = uplink
+            && uplink.usable
+            && uplink.interface.family == family
+        {
+            usable.push((member, uplink));
+        }
+    }
+    usable
 }
 
 /// Those on probation count only where there is nothing else.
@@ -92,31 +99,33 @@ fn lowest_metric(candidates: &Candidates<'_, '_>) -> Option<u32> {
 /// Why new flows would have nowhere to go without this uplink, in words: the policies that rules use and
 /// that have only it, or that nothing else is usable. Empty where others stand in.
 pub fn lost_without(config: &Config, uplinks: &[Uplink<'_>], interface: &str) -> Vec<String> {
-    let without: Vec<Uplink<'_>> = uplinks
-        .iter()
-        .map(|uplink| Uplink {
-            usable: uplink.usable && uplink.interface.name != interface,
-            ..uplink.clone()
-        })
-        .collect();
+    let mut without = uplinks.to_vec();
+    for uplink in &mut without {
+        uplink.usable &= uplink.interface.name != interface;
+    }
     if !without.iter().any(|uplink| uplink.usable) {
         return vec!["no other uplink is usable".to_owned()];
     }
     let Some(family) = config.interface(interface).map(|interface| interface.family) else {
         return Vec::new();
     };
-    let is_used = |policy: &&Policy| {
+    let is_used = |policy: &Policy| {
         config.rules.iter().any(|rule| {
             matches!(&rule.target, Target::Policy(name) if *name == policy.name)
                 && rule.families.contains(&family)
         })
     };
-    let loses = |policy: &&Policy| {
+    let loses = |policy: &Policy| {
         !choose(policy, family, uplinks).shares().is_empty()
             && choose(policy, family, &without).shares().is_empty()
     };
-    let lost = config.policies.iter().filter(is_used).filter(loses);
-    lost.map(|policy| format!("policy {} has no other usable member", policy.name)).collect()
+    let mut lost = Vec::new();
+    for policy in &config.policies {
+        if is_used(policy) && loses(policy) {
+            lost.push(format!("policy {} has no other usable member", policy.name));
+        }
+    }
+    lost
 }
 
 impl Choice {
@@ -130,9 +139,13 @@ impl Choice {
 
 /// Shares of a whole in percent, rounded down, as the shell package shows them.
 pub fn percentages(shares: &[Share]) -> Vec<u32> {
-    let total: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
-    shares
-        .iter()
-        .map(|share| (u64::from(share.weight) * 100).checked_div(total).unwrap_or(0) as u32)
-        .collect()
+    let mut total = 0;
+    for share in shares {
+        total += u64::from(share.weight);
+    }
+    let mut percentages = Vec::new();
+    for share in shares {
+        percentages.push((u64::from(share.weight) * 100).checked_div(total).unwrap_or(0) as u32);
+    }
+    percentages
 }

@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::address::{Family, Prefix};
 use crate::config::Config;
-use crate::network::{Hop, IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_MAIN, scope};
-use crate::sorted::{SortedSet, sort_by};
+use crate::network::{
+    Hop, IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_MAIN, sort_routes,
+};
+use crate::sorted::SortedSet;
 
 use super::Uplink;
 
@@ -17,57 +19,60 @@ const FALL_THROUGH_PRIORITY: u32 = 3000;
 pub(super) fn rules(config: &Config, network: &Network, uplinks: &[Uplink<'_>]) -> Vec<IpRule> {
     let mut rules = Vec::new();
     for family in families(network) {
-        rules.extend(special_rules(config, family));
+        special_rules(config, *family, &mut rules);
     }
-    for uplink in uplinks.iter().filter(|uplink| network.has_ipv6 || uplink.interface.family == Family::Ipv4)
-    {
+    for uplink in uplinks.iter().filter(|uplink| families(network).contains(&uplink.interface.family)) {
         if let Some(device) = &uplink.device {
-            rules.extend(uplink_rules(config, uplink, device));
+            uplink_rules(config, uplink, device, &mut rules);
         }
     }
     rules
 }
 
-pub(super) fn families(network: &Network) -> impl Iterator<Item = Family> {
-    let has_ipv6 = network.has_ipv6;
-    Family::BOTH.into_iter().filter(move |family| *family == Family::Ipv4 || has_ipv6)
+pub(super) fn families(network: &Network) -> &'static [Family] {
+    if network.has_ipv6 { &Family::BOTH } else { &[Family::Ipv4] }
 }
 
-fn special_rules(config: &Config, family: Family) -> [IpRule; 2] {
+fn special_rules(config: &Config, family: Family, rules: &mut Vec<IpRule>) {
     let mask = config.globals.mask;
     // Behind table main they would come too late: wide masks share the places of an eight-bit one.
-    let rule = |index: u32, last: u32, mark: u32, action: RuleAction| IpRule {
-        mark: Some((mark, mask.bits())),
-        ..IpRule::new(family, MARK_PRIORITY + index.min(last), action, OUR_PROTOCOL)
-    };
-    [
-        rule(mask.blackhole_index(), 253, mask.blackhole(), RuleAction::Blackhole),
-        rule(mask.unreachable_index(), 254, mask.unreachable(), RuleAction::Unreachable),
-    ]
+    for (index, last, action) in [
+        (mask.blackhole_index(), 253, RuleAction::Blackhole),
+        (mask.unreachable_index(), 254, RuleAction::Unreachable),
+    ] {
+        let mut rule = IpRule::new(family, MARK_PRIORITY + index.min(last), action, OUR_PROTOCOL);
+        rule.mark = Some((mask.spread(index), mask.bits()));
+        rules.push(rule);
+    }
 }
 
-fn uplink_rules(config: &Config, uplink: &Uplink<'_>, device: &str) -> [IpRule; 3] {
+fn uplink_rules(config: &Config, uplink: &Uplink<'_>, device: &str, rules: &mut Vec<IpRule>) {
     let (family, id) = (uplink.interface.family, uplink.interface.id);
     let mark = Some((config.globals.mask.interface(id), config.globals.mask.bits()));
     let lookup = RuleAction::Lookup(u32::from(id));
-    let rule =
-        |base: u32, action: RuleAction| IpRule::new(family, base + u32::from(id), action, OUR_PROTOCOL);
-    [
-        IpRule { input_device: Some(device.to_owned()), ..rule(INPUT_PRIORITY, lookup) },
-        IpRule { mark, ..rule(MARK_PRIORITY, lookup) },
-        IpRule { mark, ..rule(FALL_THROUGH_PRIORITY, RuleAction::Unreachable) },
-    ]
+    for (base, action) in
+        [(INPUT_PRIORITY, lookup), (MARK_PRIORITY, lookup), (FALL_THROUGH_PRIORITY, RuleAction::Unreachable)]
+    {
+        let mut rule = IpRule::new(family, base + u32::from(id), action, OUR_PROTOCOL);
+        if base == INPUT_PRIORITY {
+            rule.input_device = Some(device.to_owned());
+        } else {
+            rule.mark = mark;
+        }
+        rules.push(rule);
+    }
 }
 
 pub(super) fn routes(config: &Config, network: &Network, uplinks: &[Uplink<'_>]) -> Vec<Route> {
-    let mut sources: Vec<&Route> = network
-        .routes
-        .iter()
-        .filter(|route| route.table == TABLE_MAIN || config.globals.lookup_tables.contains(&route.table))
-        .collect();
+    let mut sources = Vec::new();
+    for route in &network.routes {
+        if route.table == TABLE_MAIN || config.globals.lookup_tables.contains(&route.table) {
+            sources.push(route);
+        }
+    }
     // The order decides which of several routes with one key is taken: main's first, then by content.
-    sort_by(&mut sources, &|a, b| {
-        (a.table != TABLE_MAIN).cmp(&(b.table != TABLE_MAIN)).then_with(|| a.cmp(b))
+    sort_routes(&mut sources, &|one, other| {
+        (one.table != TABLE_MAIN).cmp(&(other.table != TABLE_MAIN)).then_with(|| one.cmp(other))
     });
     let mut routes = Vec::new();
     for (position, uplink) in uplinks.iter().enumerate() {
@@ -77,56 +82,47 @@ pub(super) fn routes(config: &Config, network: &Network, uplinks: &[Uplink<'_>])
             continue;
         }
         // Where two sections share a device, it belongs to the first.
-        let same_family = || uplinks.iter().filter(|other| other.interface.family == family);
-        let is_second = uplinks[..position]
-            .iter()
-            .any(|other| other.interface.family == family && other.device.as_ref() == Some(device));
-        let uplink_devices: SortedSet<&str> =
-            same_family().filter_map(|other| other.device.as_deref()).collect();
+        let mut is_second = false;
+        let mut uplink_devices = Vec::new();
+        for (place, other) in uplinks.iter().enumerate().filter(|(_, one)| one.interface.family == family) {
+            is_second |= place < position && other.device.as_ref() == Some(device);
+            uplink_devices.extend(other.device.as_deref());
+        }
         let own_device = if is_second { None } else { Some(device.as_str()) };
-        routes.extend(table(config, network, uplink, &sources, own_device, &uplink_devices));
-    }
-    routes
-}
-
-fn table(
-    config: &Config,
-    network: &Network,
-    uplink: &Uplink<'_>,
-    sources: &[&Route],
-    own_device: Option<&str>,
-    uplink_devices: &SortedSet<&str>,
-) -> Vec<Route> {
-    let mut keys = SortedSet::new();
-    let mut routes: Vec<Route> = sources
-        .iter()
-        .filter(|route| route.family == uplink.interface.family)
-        .filter_map(|route| share_of(route, own_device, uplink_devices))
-        .map(|route| stamped(route, config, uplink))
-        .filter(|route| keys.insert(route.key()))
-        .collect();
-    if !routes.iter().any(Route::is_default) {
-        routes.extend(own_device.and_then(|device| learnt_default(network, uplink, device)));
+        let (mut keys, mut has_default) = (SortedSet::new(), false);
+        for route in sources.iter().filter(|route| route.family == family) {
+            let Some(mut route) = share_of(route, own_device, &uplink_devices) else { continue };
+            stamp(&mut route, config, uplink);
+            if keys.insert(route.key()) {
+                has_default |= route.is_default();
+                routes.push(route);
+            }
+        }
+        if let Some(device) = own_device
+            && !has_default
+        {
+            routes.extend(learnt_default(network, uplink, device));
+        }
     }
     routes
 }
 
 /// The part of a route that belongs into the table of the uplink with `own_device`, if any: its own routes,
 /// and those that belong to no uplink; never one that leads out of another uplink.
-fn share_of(route: &Route, own_device: Option<&str>, uplink_devices: &SortedSet<&str>) -> Option<Route> {
-    let is_own = |hop: &&Hop| hop.device.is_some() && hop.device.as_deref() == own_device;
-    let is_others = |hop: &&Hop| {
-        hop.device.as_deref().is_some_and(|device| uplink_devices.contains(device)) && !is_own(hop)
-    };
-    let own: Vec<Hop> = route.hops.iter().filter(is_own).cloned().collect();
+fn share_of(route: &Route, own_device: Option<&str>, uplink_devices: &[&str]) -> Option<Route> {
+    let (mut own, mut neutral) = (Vec::new(), Vec::new());
+    for hop in &route.hops {
+        match hop.device.as_deref() {
+            device if device.is_some() && device == own_device => own.push(hop.clone()),
+            Some(device) if uplink_devices.contains(&device) => {}
+            _ => neutral.push(hop.clone()),
+        }
+    }
     if !own.is_empty() {
         return Some(with_hops(route, own));
     }
-    if leads_everywhere(route) {
-        return None;
-    }
-    let neutral: Vec<Hop> = route.hops.iter().filter(|hop| !is_others(hop)).cloned().collect();
-    (route.hops.is_empty() || !neutral.is_empty()).then(|| with_hops(route, neutral))
+    let is_ours = route.hops.is_empty() || !neutral.is_empty();
+    (is_ours && !leads_everywhere(route)).then(|| with_hops(route, neutral))
 }
 
 /// A nexthop object stands for all its hops: with only some of them the route must spell them out.
@@ -146,40 +142,27 @@ fn leads_everywhere(route: &Route) -> bool {
     route.destination.length() <= 1 || route.destination == link_local
 }
 
-fn stamped(route: Route, config: &Config, uplink: &Uplink<'_>) -> Route {
-    let source = route.source.filter(|_| config.globals.source_routing || !route.is_default());
-    Route { table: u32::from(uplink.interface.id), protocol: OUR_PROTOCOL, source, ..route }
+fn stamp(route: &mut Route, config: &Config, uplink: &Uplink<'_>) {
+    route.table = u32::from(uplink.interface.id);
+    route.protocol = OUR_PROTOCOL;
+    if route.is_default() && !config.globals.source_routing {
+        route.source = None;
+    }
 }
 
 /// Where no routing table holds this uplink's default, its gateway may still be known.
 fn learnt_default(network: &Network, uplink: &Uplink<'_>, device: &str) -> Option<Route> {
-    let family = uplink.interface.family;
-    let of_host =
-        || network.true_interface(&uplink.interface.name, family).map(|(_, found)| &found.gateways[..]);
-    let gateway = uplink
-        .interface
-        .gateway
-        .or_else(|| of_host()?.iter().copied().find(|gateway| Family::of(*gateway) == family))?;
-    Some(Route {
-        family,
-        table: u32::from(uplink.interface.id),
-        kind: RouteKind::Unicast,
-        destination: Prefix::any(family),
-        source: None,
-        tos: 0,
-        protocol: OUR_PROTOCOL,
-        scope: scope::GLOBAL,
-        metric: if family == Family::Ipv6 { 1024 } else { 0 },
-        hops: vec![Hop {
-            device: Some(device.to_owned()),
-            gateway: Some(gateway),
-            onlink: true,
-            weight: 1,
-            ..Hop::default()
-        }],
-        nexthop_id: None,
-        preferred_source: None,
-        metrics: Default::default(),
-        other: Default::default(),
-    })
+    let (interface, family) = (uplink.interface, uplink.interface.family);
+    let mut gateway = interface.gateway;
+    if gateway.is_none() {
+        let (_, found) = network.true_interface(&interface.name, family)?;
+        gateway = found.gateways.iter().copied().find(|gateway| Family::of(*gateway) == family);
+    }
+    gateway?;
+    let mut route = Route::new(family, u32::from(interface.id), RouteKind::Unicast);
+    route.protocol = OUR_PROTOCOL;
+    route.metric = if family == Family::Ipv6 { 1024 } else { 0 };
+    let device = Some(device.to_owned());
+    route.hops.push(Hop { device, gateway, onlink: true, weight: 1, ..Hop::default() });
+    Some(route)
 }

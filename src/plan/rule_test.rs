@@ -27,17 +27,17 @@ impl RuleMatch {
         let mut tests = Vec::new();
         tests.extend(self.protocol.map(RuleTest::Protocol));
         tests.extend(self.input_device.as_deref().map(RuleTest::InputDevice));
-        for (addresses, test) in [
-            (&self.sources, RuleTest::Sources as fn(_) -> _),
-            (&self.destinations, RuleTest::Destinations as fn(_) -> _),
-        ] {
-            tests.extend((!addresses.is_empty()).then(|| test(&addresses[..])));
+        if !self.sources.is_empty() {
+            tests.push(RuleTest::Sources(&self.sources));
         }
-        for (ports, test) in [
-            (&self.source_ports, RuleTest::SourcePorts as fn(_) -> _),
-            (&self.destination_ports, RuleTest::DestinationPorts as fn(_) -> _),
-        ] {
-            tests.extend((!ports.is_empty()).then(|| test(&ports[..])));
+        if !self.destinations.is_empty() {
+            tests.push(RuleTest::Destinations(&self.destinations));
+        }
+        if !self.source_ports.is_empty() {
+            tests.push(RuleTest::SourcePorts(&self.source_ports));
+        }
+        if !self.destination_ports.is_empty() {
+            tests.push(RuleTest::DestinationPorts(&self.destination_ports));
         }
         tests.extend(self.set.as_ref().map(RuleTest::Set));
         tests
@@ -117,17 +117,20 @@ fn write_list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, what: &str, wanted: &
     }
 }
 
+const PROTOCOLS: [(u8, &str); 8] = [
+    (1, "icmp"),
+    (6, "tcp"),
+    (17, "udp"),
+    (47, "gre"),
+    (50, "esp"),
+    (51, "ah"),
+    (58, "icmpv6"),
+    (132, "sctp"),
+];
+
 pub fn protocol_name(number: u8) -> String {
-    let name = match number {
-        1 => "icmp",
-        6 => "tcp",
-        17 => "udp",
-        47 => "gre",
-        50 => "esp",
-        51 => "ah",
-        58 => "icmpv6",
-        132 => "sctp",
-        _ => return number.to_string(),
-    };
-    name.to_owned()
+    match PROTOCOLS.iter().find(|(known, _)| *known == number) {
+        Some((_, name)) => (*name).to_owned(),
+        None => number.to_string(),
+    }
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use crate::address::{AddressMatch, Family, PortRange};
 use crate::config::{Config, LastResort, Protocol, Rule, Target};
 use crate::network::Network;
-use crate::nft;
-use crate::nft::{Field, Statement, Value, ValueRange, Verdict};
+use crate::nft::{Chain, Field, Relation, Set, SetContent, Statement, Table, Value, Verdict, element};
+use crate::sorted::SortedMap;
 
 use super::name;
-use super::ruleset::{TAKE_BLACKHOLE, TAKE_DEFAULT, TAKE_UNREACHABLE, chain, goto, rule};
+use super::ruleset::{TAKE_BLACKHOLE, TAKE_DEFAULT, TAKE_UNREACHABLE};
 use super::{Choice, Uplink, choose, session_label};
 
 const ICMP: u8 = 1;
@@ -59,7 +59,7 @@ pub(super) fn rule_match(
     rule: &Rule,
     family: Family,
     network: &Network,
-    set_family: impl Fn(&str) -> Option<Family>,
+    of_sets: &SortedMap<&str, Family>,
     notes: &mut Vec<String>,
 ) -> Result<RuleMatch, LeftOut> {
     if !rule.families.contains(&family) {
@@ -78,7 +78,7 @@ pub(super) fn rule_match(
     }
     let mut set = None;
     if let Some(wanted) = &rule.ipset {
-        if set_family(&wanted.name) != Some(family) {
+        if of_sets.get(&*wanted.name) != Some(&family) {
             if rule.families.len() == 1 {
                 notes.push(format!(
                     "rule {}: set {} does not hold {family} addresses, the rule is left out",
@@ -113,104 +113,97 @@ pub fn protocol_number(protocol: Protocol, family: Family) -> Option<u8> {
 
 /// `None` where addresses are given but none of this family; empty where one of them is "any".
 fn addresses(given: &[AddressMatch], family: Family) -> Option<Vec<AddressMatch>> {
-    let ours: Vec<AddressMatch> = given.iter().filter(|address| address.family == family).copied().collect();
-    if ours.is_empty() && !given.is_empty() {
-        return None;
+    let mut ours = Vec::new();
+    for address in given.iter().filter(|address| address.family == family) {
+        if address.mask == 0 {
+            return Some(Vec::new());
+        }
+        ours.push(*address);
     }
-    Some(if ours.iter().any(|address| address.mask == 0) { Vec::new() } else { ours })
+    (given.is_empty() || !ours.is_empty()).then_some(ours)
 }
 
 /// What happens to packets of a rule: logged, counted, sent to the policy or to a special mark, by way of
 /// the remembered uplink where the rule is sticky.
 pub(super) fn action_chains(
     config: &Config,
-    rule_: &Rule,
+    rule: &Rule,
     family: Family,
     uplinks: &[Uplink<'_>],
-) -> (Vec<nft::Set>, Vec<nft::Chain>) {
-    let (mut sets, mut chains) = (Vec::new(), Vec::new());
-    let target = match &rule_.target {
+    table: &mut Table,
+) {
+    let mut counting = Chain::new(name::counter_chain(&rule.name, family));
+    if rule.log && config.globals.logging {
+        let prefix = format!("MWAN3({})", rule.name);
+        counting.rule().and(Statement::Log { prefix, level: config.globals.log_level });
+    }
+    let target = match &rule.target {
         Target::Default => TAKE_DEFAULT.to_owned(),
         Target::Unreachable => TAKE_UNREACHABLE.to_owned(),
         Target::Blackhole => TAKE_BLACKHOLE.to_owned(),
-        Target::Policy(policy) => match rule_.sticky_s {
-            None => name::policy_chain(policy, family),
-            Some(timeout_s) => {
-                let sticky = sticky(config, rule_, policy, timeout_s, family, uplinks);
-                sets.extend(sticky.0);
-                chains.extend(sticky.1);
-                name::sticky_chain(&rule_.name, family)
+        Target::Policy(policy) => {
+            if let Some(bit) = session_label(config, policy) {
+                counting.rule().and(Statement::SetConnectionLabel { bit });
             }
-        },
+            match rule.sticky_s {
+                None => name::policy_chain(policy, family),
+                Some(timeout_s) => {
+                    sticky(config, rule, policy, timeout_s, family, uplinks, table);
+                    name::sticky_chain(&rule.name, family)
+                }
+            }
+        }
     };
-    let mut rules = Vec::new();
-    if rule_.log && config.globals.logging {
-        let prefix = format!("MWAN3({})", rule_.name);
-        rules.push(rule([Statement::Log { prefix, level: config.globals.log_level }]));
-    }
-    if let Target::Policy(policy) = &rule_.target
-        && let Some(bit) = session_label(config, policy)
-    {
-        rules.push(rule([Statement::SetConnectionLabel { bit }]));
-    }
-    let mut counting = rule([Statement::Counter, goto(&target)]);
-    counting.comment = Some(rule_.name.clone());
-    rules.push(counting);
-    chains.push(chain(&name::counter_chain(&rule_.name, family), rules));
-    (sets, chains)
+    let last = counting.rule().and(Statement::Counter).goto(&target);
+    last.comment = Some(rule.name.clone());
+    table.chains.push(counting);
 }
 
 /// A source keeps its uplink while that is in the active tier and its entry has not expired. Entries of a
 /// usable uplink in another tier are kept for its return; those of an unusable one go with their set.
 fn sticky(
     config: &Config,
-    rule_: &Rule,
-    policy: &str,
+    rule: &Rule,
+    policy_name: &str,
     timeout_s: u32,
     family: Family,
     uplinks: &[Uplink<'_>],
-) -> (Vec<nft::Set>, Vec<nft::Chain>) {
-    let (mut sets, mut chains, mut steps, mut renewals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mask = config.globals.mask.bits();
-    let choice = config.policy(policy).map(|policy| choose(policy, family, uplinks));
-    let active: Vec<&str> =
-        choice.iter().flat_map(Choice::shares).map(|share| share.interface.as_str()).collect();
-    let members = config.policy(policy).map_or(&[][..], |policy| &policy.members);
-    let is_member = |name: &str| members.iter().any(|member| member.interface == name);
+    table: &mut Table,
+) {
+    let mut steps = Chain::new(name::sticky_chain(&rule.name, family));
+    let mut renewals = Vec::new();
+    let (mask, source) = (config.globals.mask, Field::Source(family));
+    let policy = config.policy(policy_name);
+    let choice = policy.map(|policy| choose(policy, family, uplinks));
+    let active = choice.as_ref().map_or(&[][..], Choice::shares);
+    let members = policy.map_or(&[][..], |policy| &policy.members);
     // The last uplink of the file is tried first, as the shell package does.
     for uplink in uplinks.iter().rev().filter(|uplink| uplink.usable && uplink.interface.family == family) {
         let interface = &uplink.interface.name;
-        if !is_member(interface) {
+        if !members.iter().any(|member| member.interface == *interface) {
             continue;
         }
-        let set = name::sticky_set(&rule_.name, family, interface);
-        sets.push(nft::Set {
-            name: set.clone(),
-            key: Field::Source(family),
-            content: nft::SetContent::Remembered,
-        });
-        if !active.contains(&interface.as_str()) {
+        let set = name::sticky_set(&rule.name, family, interface);
+        table.sets.push(Set { name: set.clone(), key: source, content: SetContent::Remembered });
+        if !active.iter().any(|share| share.interface == *interface) {
             continue;
         }
-        let renew = name::renew_chain(&rule_.name, family, interface);
-        steps.push(rule([
-            Statement::InSet { field: Field::Source(family), relation: nft::Relation::Is, set: set.clone() },
-            goto(&renew),
-        ]));
-        let mark = config.globals.mask.interface(uplink.interface.id);
-        renewals.push((vec![ValueRange::one(Value::Mark(mark))], Verdict::Goto(renew.clone())));
-        let remember = Statement::Remember { set, field: Field::Source(family), timeout_s };
-        chains.push(chain(&renew, vec![rule([remember, goto(&name::uplink_chain(interface))])]));
+        let renew = name::renew_chain(&rule.name, family, interface);
+        steps.rule().in_set(source, Relation::Is, set.clone()).goto(&renew);
+        let mark = mask.interface(uplink.interface.id);
+        renewals.push(element(Value::Mark(mark), Verdict::Goto(renew.clone())));
+        let renewal = Chain::add(&mut table.chains, renew).rule();
+        renewal.and(Statement::Remember { set, field: source, timeout_s });
+        renewal.goto(&name::uplink_chain(interface));
     }
-    let policy_chain = name::policy_chain(policy, family);
+    let policy_chain = name::policy_chain(policy_name, family);
     if renewals.is_empty() {
-        steps.push(rule([goto(&policy_chain)]));
+        steps.rule().goto(&policy_chain);
     } else {
-        steps.push(rule([Statement::Verdict(Verdict::Jump(policy_chain))]));
-        steps.push(rule([Statement::Dispatch { fields: vec![Field::Mark { mask }], elements: renewals }]));
+        steps.rule().verdict(Verdict::Jump(policy_chain));
+        steps.rule().dispatch(Field::Mark { mask: mask.bits() }, renewals);
     }
-    chains.push(chain(&name::sticky_chain(&rule_.name, family), steps));
-    (sets, chains)
+    table.chains.push(steps);
 }
 
 pub(super) fn last_resort_chain(last_resort: LastResort) -> &'static str {

@@ -3,11 +3,12 @@
 //! The life of a packet is drawn in docs/architecture.md.
 
 use crate::address::Family;
-use crate::config::{self, Config, Policy};
+use crate::config::{Config, Policy};
+use crate::mark::MarkMask;
 use crate::network::{Device, Network};
 use crate::nft::{
-    BaseChain, BaseKind, Chain, Field, Hook, Relation, Rule, Set, SetContent, Statement, Table, Value,
-    ValueRange, Verdict,
+    BaseChain, BaseKind, Chain, Elements, Field, Hook, Relation, Rule, Set, SetContent, Statement, Table,
+    Value, ValueRange, Verdict, element,
 };
 use crate::sorted::SortedMap;
 
@@ -49,49 +50,46 @@ const TUNNEL_KINDS: [&str; 14] = [
     "geneve",
 ];
 
+/// What the table is made from.
+struct Facts<'a> {
+    config: &'a Config,
+    network: &'a Network,
+    uplinks: &'a [Uplink<'a>],
+    families: &'static [Family],
+    tunnels: Vec<&'a str>,
+    mask: MarkMask,
+}
+
 pub(super) fn ruleset(
     config: &Config,
     network: &Network,
     uplinks: &[Uplink<'_>],
     notes: &mut Vec<String>,
 ) -> Table {
-    let families: Vec<Family> = routing::families(network).collect();
-    let tunnels: Vec<&str> =
-        network.devices.iter().filter(|device| is_tunnel(device)).map(|d| &*d.name).collect();
+    let mut tunnels: Vec<&str> = Vec::new();
+    for device in network.devices.iter().filter(|device| is_tunnel(device)) {
+        tunnels.push(&device.name);
+    }
+    let (families, mask) = (routing::families(network), config.globals.mask);
+    let facts = Facts { config, network, uplinks, families, tunnels, mask };
     let mut table = Table { name: TABLE.to_owned(), ..Table::default() };
-    for family in &families {
-        table.sets.extend(known_sets(config, network, *family));
+    for family in families {
+        facts.known_sets(*family, &mut table.sets);
     }
-    let set_families = set_families(config, network);
-    table.sets.extend(user_sets(network, &set_families, &families));
-    table.chains.extend(marking_chains(config, &families, uplinks));
-    for family in &families {
-        table.chains.push(known_chain(config, *family));
-        table.chains.extend(inbound_chains(config, *family, uplinks));
+    let of_sets = set_families(config, network);
+    facts.user_sets(&of_sets, &mut table.sets);
+    facts.marking_chains(&mut table.chains);
+    for family in families {
+        facts.known_chain(*family, &mut table.chains);
+        facts.inbound_chains(*family, &mut table.chains);
         for policy in &config.policies {
-            table.chains.push(policy_chain(policy, *family, uplinks));
+            policy_chain(policy, *family, uplinks, &mut table.chains);
         }
-        let (mut matches, mut matched): (Vec<RuleMatch>, Vec<&config::Rule>) = (Vec::new(), Vec::new());
-        for rule in &config.rules {
-            let family_of_set = |set: &str| set_families.get(set).copied();
-            let Ok(found) = rule_match(rule, *family, network, family_of_set, notes) else { continue };
-            matches.push(found);
-            matched.push(rule);
-        }
-        // First, though its chains come last: the memory that this takes for a while serves the others.
-        let compiled = dispatch::compile(&matches, *family);
-        drop(matches);
-        for rule in matched {
-            let (sets, chains) = action_chains(config, rule, *family, uplinks);
-            table.sets.extend(sets);
-            table.chains.extend(chains);
-        }
-        let rules_entry = compiled.last().map(|chain| chain.name.clone());
-        table.chains.extend(compiled);
-        table.chains.push(first_packet_of(config, *family, uplinks, rules_entry));
+        let has_rules = facts.rule_chains(*family, &of_sets, &mut table, notes);
+        facts.first_packet_chain(*family, has_rules, &mut table.chains);
     }
-    table.chains.extend(entry_chains(config, &families, uplinks, &tunnels));
-    table.chains.extend(own_traffic::source_chain(&families, network, uplinks));
+    facts.entry_chains(&mut table.chains);
+    own_traffic::source_chain(families, network, uplinks, &mut table.chains);
     table
 }
 
@@ -99,341 +97,339 @@ pub(super) fn is_tunnel(device: &Device) -> bool {
     device.kind.as_deref().is_some_and(|kind| TUNNEL_KINDS.contains(&kind))
 }
 
-fn known_sets(config: &Config, network: &Network, family: Family) -> Vec<Set> {
-    let set = |name: &str, content: SetContent| Set {
-        name: format!("{name}_{family}"),
-        key: Field::Destination(family),
-        content,
-    };
-    let mut sets = vec![
-        set("connected", SetContent::Computed(known::spans(&connected(network, family)))),
-        set("dynamic", SetContent::External),
-    ];
-    if !config.globals.lookup_tables.is_empty() {
-        sets.push(set("custom", SetContent::Computed(known::spans(&custom(config, network, family)))));
-    }
-    sets
-}
-
 pub(super) fn known_set_names(config: &Config, family: Family) -> Vec<String> {
-    let custom = (!config.globals.lookup_tables.is_empty()).then_some("custom");
-    custom.into_iter().chain(["connected", "dynamic"]).map(|name| format!("{name}_{family}")).collect()
-}
-
-/// One set per name that rules give as `ipset`: a mirror of fw4's where that has one, else for others to fill.
-fn user_sets(network: &Network, of_sets: &SortedMap<&str, Family>, families: &[Family]) -> Vec<Set> {
-    let wanted = of_sets.iter().filter(|(_, family)| families.contains(family));
-    wanted
-        .map(|(name, family)| {
-            let content = match network.fw4_sets.get(*name) {
-                Some(elements) => SetContent::Computed(known::spans(elements)),
-                None => SetContent::External,
-            };
-            Set { name: name::user_set(name), key: Field::Destination(*family), content }
-        })
-        .collect()
+    let mut names = Vec::new();
+    for name in ["custom", "connected", "dynamic"] {
+        if name != "custom" || !config.globals.lookup_tables.is_empty() {
+            names.push(format!("{name}_{family}"));
+        }
+    }
+    names
 }
 
 /// What each set holds: what fw4 has in it; else what the first rule that names it is for, where a rule of
 /// one family says more than one of both.
 pub(super) fn set_families<'a>(config: &'a Config, network: &Network) -> SortedMap<&'a str, Family> {
-    let named =
-        || config.rules.iter().filter_map(|rule| Some((&*rule.ipset.as_ref()?.name, &*rule.families)));
-    let certain = named().filter(|(_, families)| families.len() == 1);
     let mut found = SortedMap::new();
-    for (name, families) in certain.chain(named()) {
-        if let Some(family) = families.first() {
-            found.or_insert(name, *family);
+    for is_certain in [true, false] {
+        for rule in &config.rules {
+            if let (Some(set), Some(family)) = (&rule.ipset, rule.families.first())
+                && (!is_certain || rule.families.len() == 1)
+            {
+                found.or_insert(&*set.name, *family);
+            }
         }
     }
-    for (name, _) in named() {
-        if let Some(first) = network.fw4_sets.get(name).and_then(|elements| elements.first()) {
-            found.insert(name, first.family());
+    for rule in &config.rules {
+        if let Some(set) = &rule.ipset
+            && let Some(first) = network.fw4_sets.get(&set.name).and_then(|elements| elements.first())
+        {
+            found.insert(&*set.name, first.family());
         }
     }
     found
 }
 
-/// For every uplink: mark packet and connection; restore the packet's mark from the connection's. Flows of
-/// an uplink that is down keep their mark, so that they carry on when it returns.
-fn marking_chains(config: &Config, families: &[Family], uplinks: &[Uplink<'_>]) -> Vec<Chain> {
-    let mask = config.globals.mask;
-    let mut chains = vec![
-        chain(TAKE_DEFAULT, vec![mark_both(mask.bits(), mask.default_mark())]),
-        chain(TAKE_UNREACHABLE, vec![mark_both(mask.bits(), mask.unreachable())]),
-        chain(TAKE_BLACKHOLE, vec![mark_both(mask.bits(), mask.blackhole())]),
-        chain(
-            KEEP_DEFAULT,
-            vec![rule([Statement::SetMark { mask: mask.bits(), value: mask.default_mark() }])],
-        ),
-    ];
-    for uplink in uplinks.iter().filter(|uplink| families.contains(&uplink.interface.family)) {
-        let mark = mask.interface(uplink.interface.id);
-        let name = &uplink.interface.name;
-        chains.push(chain(&name::uplink_chain(name), vec![mark_both(mask.bits(), mark)]));
-        let restore = Statement::SetMark { mask: mask.bits(), value: mark };
-        chains.push(chain(
-            &name::keep_chain(name),
-            vec![rule([restore, goto(&known_name(uplink.interface.family))])],
-        ));
+impl Facts<'_> {
+    fn known_sets(&self, family: Family, sets: &mut Vec<Set>) {
+        let Facts { config, network, .. } = self;
+        let mut add = |name: &str, content: SetContent| {
+            sets.push(Set { name: format!("{name}_{family}"), key: Field::Destination(family), content });
+        };
+        add("connected", SetContent::Computed(known::spans(&connected(network, family))));
+        add("dynamic", SetContent::External);
+        if !config.globals.lookup_tables.is_empty() {
+            add("custom", SetContent::Computed(known::spans(&custom(config, network, family))));
+        }
     }
-    chains
-}
 
-fn mark_both(mask: u32, value: u32) -> Rule {
-    rule([Statement::SetMark { mask, value }, Statement::SetConnectionMark { mask, value }])
-}
+    /// One set per name that rules give as `ipset`: a mirror of fw4's where that has one, else for others to
+    /// fill.
+    fn user_sets(&self, of_sets: &SortedMap<&str, Family>, sets: &mut Vec<Set>) {
+        for (name, family) in of_sets {
+            if !self.families.contains(family) {
+                continue;
+            }
+            let content = match self.network.fw4_sets.get(*name) {
+                Some(elements) => SetContent::Computed(known::spans(elements)),
+                None => SetContent::External,
+            };
+            sets.push(Set { name: name::user_set(name), key: Field::Destination(*family), content });
+        }
+    }
 
-fn known_name(family: Family) -> String {
-    format!("known_{family}")
-}
+    /// Of each uplink of a family that the kernel knows: mark, family and name.
+    fn marks(&self) -> Vec<(u32, Family, &str)> {
+        let mut marks: Vec<(u32, Family, &str)> = Vec::new();
+        for uplink in self.uplinks {
+            let interface = uplink.interface;
+            if self.families.contains(&interface.family) {
+                marks.push((self.mask.interface(interface.id), interface.family, &interface.name));
+            }
+        }
+        marks
+    }
 
-/// A packet of a marked connection that goes to a known network takes table main, this packet only.
-fn known_chain(config: &Config, family: Family) -> Chain {
-    let mask = config.globals.mask;
-    let rules = known_set_names(config, family)
-        .into_iter()
-        .map(|set| {
-            rule([
-                Statement::InSet { field: Field::Destination(family), relation: Relation::Is, set },
-                Statement::SetMark { mask: mask.bits(), value: mask.default_mark() },
-                Statement::Verdict(Verdict::Return),
-            ])
-        })
-        .collect();
-    chain(&known_name(family), rules)
-}
+    /// For every uplink: mark packet and connection; restore the packet's mark from the connection's. Flows
+    /// of an uplink that is down keep their mark, so that they carry on when it returns.
+    fn marking_chains(&self, chains: &mut Vec<Chain>) {
+        let (mask, default) = (self.mask.bits(), self.mask.default_mark());
+        let mut take = |name: String, value: u32| {
+            let rule = Chain::add(chains, name).rule();
+            rule.set_mark(mask, value).and(Statement::SetConnectionMark { mask, value });
+        };
+        take(TAKE_DEFAULT.to_owned(), default);
+        take(TAKE_UNREACHABLE.to_owned(), self.mask.unreachable());
+        take(TAKE_BLACKHOLE.to_owned(), self.mask.blackhole());
+        Chain::add(chains, KEEP_DEFAULT.to_owned()).rule().set_mark(mask, default);
+        for (value, family, name) in self.marks() {
+            let rule = Chain::add(chains, name::uplink_chain(name)).rule();
+            rule.set_mark(mask, value).and(Statement::SetConnectionMark { mask, value });
+            let keep = Chain::add(chains, name::keep_chain(name)).rule();
+            keep.set_mark(mask, value).goto(&known_name(family));
+        }
+    }
 
-/// A new flow that comes in on an uplink belongs to it, unless its source is a known network.
-fn inbound_chains(config: &Config, family: Family, uplinks: &[Uplink<'_>]) -> Vec<Chain> {
-    of_family(uplinks, family)
-        .filter(|uplink| uplink.device.is_some())
-        .map(|uplink| {
+    /// A packet of a marked connection that goes to a known network takes table main, this packet only.
+    fn known_chain(&self, family: Family, chains: &mut Vec<Chain>) {
+        let chain = Chain::add(chains, known_name(family));
+        for set in known_set_names(self.config, family) {
+            let rule = chain.rule().in_set(Field::Destination(family), Relation::Is, set);
+            rule.set_mark(self.mask.bits(), self.mask.default_mark()).verdict(Verdict::Return);
+        }
+    }
+
+    /// A new flow that comes in on an uplink belongs to it, unless its source is a known network.
+    fn inbound_chains(&self, family: Family, chains: &mut Vec<Chain>) {
+        for uplink in of_family(self.uplinks, family).filter(|uplink| uplink.device.is_some()) {
             let name = &uplink.interface.name;
-            let mut rules = goto_default_if_known(config, family, Field::Source(family));
-            rules.push(rule([Statement::Verdict(Verdict::Jump(name::uplink_chain(name)))]));
-            rules.push(rule([goto(&known_name(family))]));
-            chain(&name::from_chain(name), rules)
-        })
-        .collect()
+            let chain = Chain::add(chains, name::from_chain(name));
+            self.goto_default_if_known(Field::Source(family), family, chain);
+            chain.rule().verdict(Verdict::Jump(name::uplink_chain(name)));
+            chain.rule().goto(&known_name(family));
+        }
+    }
+
+    fn goto_default_if_known(&self, field: Field, family: Family, chain: &mut Chain) {
+        for set in known_set_names(self.config, family) {
+            chain.rule().in_set(field, Relation::Is, set).goto(TAKE_DEFAULT);
+        }
+    }
+
+    /// Whether there are any.
+    fn rule_chains(
+        &self,
+        family: Family,
+        of_sets: &SortedMap<&str, Family>,
+        table: &mut Table,
+        notes: &mut Vec<String>,
+    ) -> bool {
+        let mut matches: Vec<RuleMatch> = Vec::new();
+        let mut matched = Vec::new();
+        for rule in &self.config.rules {
+            if let Ok(found) = rule_match(rule, family, self.network, of_sets, notes) {
+                matches.push(found);
+                matched.push(rule);
+            }
+        }
+        // First, though its chains come last: the memory that this takes for a while serves the others.
+        let compiled = dispatch::compile(&matches, family);
+        drop(matches);
+        for rule in &matched {
+            action_chains(self.config, rule, family, self.uplinks, table);
+        }
+        table.chains.extend(compiled);
+        !matched.is_empty()
+    }
+
+    fn first_packet_chain(&self, family: Family, has_rules: bool, chains: &mut Vec<Chain>) {
+        let chain = Chain::add(chains, format!("{FIRST_PACKET}_{family}"));
+        let mut devices: Elements = Vec::new();
+        for uplink in of_family(self.uplinks, family) {
+            let Some(device) = &uplink.device else { continue };
+            let (key, verdict) = element(
+                Value::Device(device.clone()),
+                Verdict::Goto(name::from_chain(&uplink.interface.name)),
+            );
+            // Where two sections share a device, it belongs to the first.
+            if !devices.iter().any(|(known, _)| *known == key) {
+                devices.push((key, verdict));
+            }
+        }
+        if !devices.is_empty() {
+            chain.rule().dispatch(Field::InputDevice, devices);
+        }
+        self.goto_default_if_known(Field::Destination(family), family, chain);
+        if has_rules {
+            chain.rule().goto(&dispatch::entry_name(family));
+        }
+    }
+
+    fn entry_chains(&self, chains: &mut Vec<Chain>) {
+        self.classify(Chain::add(chains, CLASSIFY.to_owned()));
+        self.already_marked(Chain::add(chains, ALREADY_MARKED.to_owned()));
+        let mut base = |name: &str, kind: BaseKind, hook: Hook| {
+            let chain = Chain::add(chains, name.to_owned());
+            chain.base = Some(BaseChain { kind, hook, priority: MANGLE });
+            if hook == Hook::Postrouting {
+                self.unwrapped(chain);
+                return;
+            }
+            self.mark_is(chain.rule(), Relation::IsNot, 0).goto(ALREADY_MARKED);
+            self.restore(chain.rule());
+            chain.rule().goto(CLASSIFY);
+        };
+        base("prerouting", BaseKind::Filter, Hook::Prerouting);
+        base("output", BaseKind::Route, Hook::Output);
+        if !self.tunnels.is_empty() {
+            base("postrouting", BaseKind::Filter, Hook::Postrouting);
+        }
+    }
+
+    /// The inner route is chosen: the packet around it shall find its own way, not inherit this one's mark.
+    /// The mark `default` on the way into an uplink is a probe's, and on purpose.
+    fn unwrapped(&self, chain: &mut Chain) {
+        let is_uplink = |name: &str| self.uplinks.iter().any(|uplink| uplink.device.as_deref() == Some(name));
+        for of_uplinks in [false, true] {
+            let mut devices = Vec::new();
+            for name in &self.tunnels {
+                if is_uplink(name) == of_uplinks {
+                    devices.push(device_range(name));
+                }
+            }
+            if devices.is_empty() {
+                continue;
+            }
+            let rule = self.mark_is(chain.rule(), Relation::IsNot, 0);
+            if of_uplinks {
+                self.mark_is(rule, Relation::IsNot, self.mask.default_mark());
+            }
+            rule.one_of(Field::OutputDevice, devices).set_mark(self.mask.bits(), 0);
+        }
+    }
+
+    fn classify(&self, chain: &mut Chain) {
+        self.leave_neighbour_discovery_alone(chain);
+        let mut by_family = Vec::new();
+        for family in self.families {
+            let first_packet = Verdict::Goto(format!("{FIRST_PACKET}_{family}"));
+            by_family.push(element(Value::Family(*family), first_packet));
+        }
+        chain.rule().dispatch(Field::NetworkFamily, by_family);
+    }
+
+    fn leave_neighbour_discovery_alone(&self, chain: &mut Chain) {
+        if self.families.contains(&Family::Ipv6) {
+            let (first, last) = NEIGHBOUR_DISCOVERY;
+            let range = ValueRange { low: Value::Byte(first), high: Value::Byte(last) };
+            chain.rule().one_of(Field::Icmpv6Type, vec![range]).verdict(Verdict::Return);
+        }
+    }
+
+    fn restore(&self, rule: &mut Rule) {
+        let mut elements =
+            vec![element(Value::Mark(self.mask.default_mark()), Verdict::Goto(KEEP_DEFAULT.to_owned()))];
+        for (mark, _, name) in self.marks() {
+            elements.push(element(Value::Mark(mark), Verdict::Goto(name::keep_chain(name))));
+        }
+        rule.dispatch(Field::ConnectionMark { mask: self.mask.bits() }, elements);
+    }
+
+    /// Somebody marked the packet before us: a probe, `mwan3 use`, another program. The connection learns it.
+    /// What comes out of a tunnel carries the mark of its wrapping, which says nothing about it.
+    fn already_marked(&self, chain: &mut Chain) {
+        let mask = self.mask.bits();
+        self.leave_neighbour_discovery_alone(chain);
+        if !self.tunnels.is_empty() {
+            let mut devices = Vec::new();
+            for name in &self.tunnels {
+                devices.push(device_range(name));
+            }
+            chain.rule().one_of(Field::InputDevice, devices).set_mark(mask, 0);
+            self.restore(self.mark_is(chain.rule(), Relation::Is, 0));
+            self.mark_is(chain.rule(), Relation::Is, 0).goto(CLASSIFY);
+        }
+        let mut elements =
+            vec![element(Value::Mark(self.mask.default_mark()), Verdict::Goto(TAKE_DEFAULT.to_owned()))];
+        for (mark, _, name) in self.marks() {
+            elements.push(element(Value::Mark(mark), Verdict::Jump(name::uplink_chain(name))));
+        }
+        chain.rule().dispatch(Field::Mark { mask }, elements);
+        let mut by_family = Vec::new();
+        for family in self.families {
+            by_family.push(element(Value::Family(*family), Verdict::Goto(known_name(*family))));
+        }
+        chain.rule().dispatch(Field::NetworkFamily, by_family);
+    }
+
+    fn mark_is<'r>(&self, rule: &'r mut Rule, relation: Relation, value: u32) -> &'r mut Rule {
+        rule.compare(Field::Mark { mask: self.mask.bits() }, relation, Value::Mark(value))
+    }
 }
 
-fn goto_default_if_known(config: &Config, family: Family, field: Field) -> Vec<Rule> {
-    known_set_names(config, family)
-        .into_iter()
-        .map(|set| rule([Statement::InSet { field, relation: Relation::Is, set }, goto(TAKE_DEFAULT)]))
-        .collect()
-}
-
-fn policy_chain(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Chain {
-    let rules = match choose(policy, family, uplinks) {
-        Choice::Shares(shares) => match &shares[..] {
-            [only] => vec![rule([goto(&name::uplink_chain(&only.interface))])],
-            shares => balance(shares),
-        },
+fn policy_chain(policy: &Policy, family: Family, uplinks: &[Uplink<'_>], chains: &mut Vec<Chain>) {
+    let chain = Chain::add(chains, name::policy_chain(&policy.name, family));
+    match choose(policy, family, uplinks) {
+        Choice::Shares(shares) => balance(&shares, chain),
         Choice::LastResort(last_resort) => {
             // The router's own traffic that table main, or its sender on purpose, sends by a dead uplink's
             // device may still try.
-            let devices = member_devices(policy, family, uplinks);
-            let devices: Vec<ValueRange> =
-                devices.into_iter().map(|device| ValueRange::one(Value::Device(device))).collect();
-            let mut rules = Vec::new();
-            if !devices.is_empty() {
-                rules.push(rule([in_list(Field::OutputDevice, devices), goto(TAKE_DEFAULT)]));
+            let mut devices = Vec::new();
+            for device in member_devices(policy, family, uplinks) {
+                devices.push(device_range(&device));
             }
-            rules.push(rule([goto(last_resort_chain(last_resort))]));
-            rules
+            if !devices.is_empty() {
+                chain.rule().one_of(Field::OutputDevice, devices).goto(TAKE_DEFAULT);
+            }
+            chain.rule().goto(last_resort_chain(last_resort));
         }
-    };
-    Chain { rules, ..chain(&name::policy_chain(&policy.name, family), Vec::new()) }
+    }
 }
 
 /// None while the policy holds: what is held must not get out by whichever of them table main prefers.
 pub(super) fn member_devices(policy: &Policy, family: Family, uplinks: &[Uplink<'_>]) -> Vec<String> {
+    let mut devices = Vec::new();
     if is_held(policy, family, uplinks) {
-        return Vec::new();
+        return devices;
     }
-    of_family(uplinks, family)
-        .filter(|uplink| policy.members.iter().any(|member| member.interface == uplink.interface.name))
-        .filter_map(|uplink| uplink.device.clone())
-        .collect()
+    for uplink in of_family(uplinks, family) {
+        if policy.members.iter().any(|member| member.interface == uplink.interface.name) {
+            devices.extend(uplink.device.clone());
+        }
+    }
+    devices
 }
 
 /// Exact: the random number falls into each uplink's interval as often as its weight says. The last one
 /// takes what is left without asking: a packet that is under way while the kernel exchanges this chain may
 /// find the old map empty, and must not go without an uplink for that.
-fn balance(shares: &[super::Share]) -> Vec<Rule> {
-    let mut elements = Vec::new();
+fn balance(shares: &[super::Share], chain: &mut Chain) {
+    let mut elements: Elements = Vec::new();
     let mut next: u32 = 0;
     for share in shares {
         // Weights that do not fit 32 bits together are cut: nobody can tell the difference.
         let end = next.saturating_add(share.weight);
-        if end > next {
-            let range = ValueRange { low: Value::Number(next), high: Value::Number(end - 1) };
+        if end > next || shares.len() == 1 {
+            let range = ValueRange { low: Value::Number(next), high: Value::Number(end.saturating_sub(1)) };
             elements.push((vec![range], Verdict::Goto(name::uplink_chain(&share.interface))));
         }
         next = end;
     }
-    let last = elements.pop().map(|(_, verdict)| Statement::Verdict(verdict));
+    let last = elements.pop();
     let field = Field::Random { modulus: next.max(1) };
-    let drawn = match <[(Vec<ValueRange>, Verdict); 1]>::try_from(elements) {
+    match &mut elements[..] {
+        [] => {}
         // Of two uplinks: comparing is cheaper than a map.
-        Ok([(ranges, verdict)]) => ranges.into_iter().next().map(|range| {
-            let relation = Relation::Is;
-            rule([Statement::Compare { field, relation, range }, Statement::Verdict(verdict)])
-        }),
-        Err(elements) => {
-            (!elements.is_empty()).then(|| rule([Statement::Dispatch { fields: vec![field], elements }]))
+        [(ranges, verdict)] => {
+            chain.rule().one_of(field, std::mem::take(ranges)).verdict(verdict.clone());
         }
-    };
-    drawn.into_iter().chain(last.map(|last| rule([last]))).collect()
-}
-
-fn first_packet_of(
-    config: &Config,
-    family: Family,
-    uplinks: &[Uplink<'_>],
-    rules_entry: Option<String>,
-) -> Chain {
-    let mut rules = Vec::new();
-    let mut devices = Vec::new();
-    for uplink in of_family(uplinks, family) {
-        let Some(device) = &uplink.device else { continue };
-        let key = vec![ValueRange::one(Value::Device(device.clone()))];
-        // Where two sections share a device, it belongs to the first.
-        if !devices.iter().any(|(known, _)| *known == key) {
-            devices.push((key, Verdict::Goto(name::from_chain(&uplink.interface.name))));
+        _ => {
+            chain.rule().dispatch(field, elements);
         }
     }
-    if !devices.is_empty() {
-        rules.push(rule([Statement::Dispatch { fields: vec![Field::InputDevice], elements: devices }]));
+    if let Some((_, verdict)) = last {
+        chain.rule().verdict(verdict);
     }
-    rules.extend(goto_default_if_known(config, family, Field::Destination(family)));
-    rules.extend(rules_entry.map(|entry| rule([goto(&entry)])));
-    chain(&format!("{FIRST_PACKET}_{family}"), rules)
-}
-
-fn entry_chains(
-    config: &Config,
-    families: &[Family],
-    uplinks: &[Uplink<'_>],
-    tunnels: &[&str],
-) -> Vec<Chain> {
-    let mask = config.globals.mask.bits();
-    let mut chains = vec![
-        chain(CLASSIFY, classify(families)),
-        chain(ALREADY_MARKED, already_marked(config, families, uplinks, tunnels)),
-    ];
-    let entry = || {
-        vec![
-            rule([mark_is(Relation::IsNot, mask, 0), goto(ALREADY_MARKED)]),
-            rule([restore(config, families, uplinks)]),
-            rule([goto(CLASSIFY)]),
-        ]
-    };
-    let base = |name: &str, kind: BaseKind, hook: Hook, rules: Vec<Rule>| Chain {
-        base: Some(BaseChain { kind, hook, priority: MANGLE }),
-        ..chain(name, rules)
-    };
-    chains.push(base("prerouting", BaseKind::Filter, Hook::Prerouting, entry()));
-    chains.push(base("output", BaseKind::Route, Hook::Output, entry()));
-    if !tunnels.is_empty() {
-        chains.push(base(
-            "postrouting",
-            BaseKind::Filter,
-            Hook::Postrouting,
-            unwrapped(config, uplinks, tunnels),
-        ));
-    }
-    chains
-}
-
-/// The inner route is chosen: the packet around it shall find its own way, not inherit this one's mark. The
-/// mark `default` on the way into an uplink is a probe's, and on purpose.
-fn unwrapped(config: &Config, uplinks: &[Uplink<'_>], tunnels: &[&str]) -> Vec<Rule> {
-    let mask = config.globals.mask;
-    let is_uplink = |name: &&str| uplinks.iter().any(|uplink| uplink.device.as_deref() == Some(*name));
-    let (own, others): (Vec<&str>, Vec<&str>) = tunnels.iter().copied().partition(is_uplink);
-    let marked = || mark_is(Relation::IsNot, mask.bits(), 0);
-    let clear = || Statement::SetMark { mask: mask.bits(), value: 0 };
-    let leaves_by = |names: &[&str]| in_list(Field::OutputDevice, device_list(names));
-    let mut rules = Vec::new();
-    if !others.is_empty() {
-        rules.push(rule([marked(), leaves_by(&others), clear()]));
-    }
-    if !own.is_empty() {
-        let unless_default = mark_is(Relation::IsNot, mask.bits(), mask.default_mark());
-        rules.push(rule([marked(), unless_default, leaves_by(&own), clear()]));
-    }
-    rules
-}
-
-fn classify(families: &[Family]) -> Vec<Rule> {
-    let by_family = families
-        .iter()
-        .map(|family| {
-            let chain = Verdict::Goto(format!("{FIRST_PACKET}_{family}"));
-            (vec![ValueRange::one(Value::Family(*family))], chain)
-        })
-        .collect();
-    let mut rules = Vec::new();
-    if families.contains(&Family::Ipv6) {
-        rules.push(leave_neighbour_discovery_alone());
-    }
-    rules.push(rule([Statement::Dispatch { fields: vec![Field::NetworkFamily], elements: by_family }]));
-    rules
-}
-
-fn leave_neighbour_discovery_alone() -> Rule {
-    let (first, last) = NEIGHBOUR_DISCOVERY;
-    let range = ValueRange { low: Value::Byte(first), high: Value::Byte(last) };
-    rule([
-        Statement::Compare { field: Field::Icmpv6Type, relation: Relation::Is, range },
-        Statement::Verdict(Verdict::Return),
-    ])
-}
-
-fn restore(config: &Config, families: &[Family], uplinks: &[Uplink<'_>]) -> Statement {
-    let mask = config.globals.mask;
-    let mut elements = vec![mark_element(mask.default_mark(), Verdict::Goto(KEEP_DEFAULT.to_owned()))];
-    for uplink in uplinks.iter().filter(|uplink| families.contains(&uplink.interface.family)) {
-        let keep = Verdict::Goto(name::keep_chain(&uplink.interface.name));
-        elements.push(mark_element(mask.interface(uplink.interface.id), keep));
-    }
-    Statement::Dispatch { fields: vec![Field::ConnectionMark { mask: mask.bits() }], elements }
-}
-
-/// Somebody marked the packet before us: a probe, `mwan3 use`, another program. The connection learns it.
-/// What comes out of a tunnel carries the mark of its wrapping, which says nothing about it.
-fn already_marked(
-    config: &Config,
-    families: &[Family],
-    uplinks: &[Uplink<'_>],
-    tunnels: &[&str],
-) -> Vec<Rule> {
-    let mask = config.globals.mask;
-    let mut rules = Vec::new();
-    if families.contains(&Family::Ipv6) {
-        rules.push(leave_neighbour_discovery_alone());
-    }
-    if !tunnels.is_empty() {
-        let clear = Statement::SetMark { mask: mask.bits(), value: 0 };
-        rules.push(rule([in_list(Field::InputDevice, device_list(tunnels)), clear]));
-        rules.push(rule([mark_is(Relation::Is, mask.bits(), 0), restore(config, families, uplinks)]));
-        rules.push(rule([mark_is(Relation::Is, mask.bits(), 0), goto(CLASSIFY)]));
-    }
-    let mut elements = vec![mark_element(mask.default_mark(), Verdict::Goto(TAKE_DEFAULT.to_owned()))];
-    for uplink in uplinks.iter().filter(|uplink| families.contains(&uplink.interface.family)) {
-        let learn = Verdict::Jump(name::uplink_chain(&uplink.interface.name));
-        elements.push(mark_element(mask.interface(uplink.interface.id), learn));
-    }
-    rules.push(rule([Statement::Dispatch { fields: vec![Field::Mark { mask: mask.bits() }], elements }]));
-    let by_family = families
-        .iter()
-        .map(|family| (vec![ValueRange::one(Value::Family(*family))], Verdict::Goto(known_name(*family))))
-        .collect();
-    rules.push(rule([Statement::Dispatch { fields: vec![Field::NetworkFamily], elements: by_family }]));
-    rules
 }
 
 pub(super) fn of_family<'a, 'c>(
@@ -443,33 +439,10 @@ pub(super) fn of_family<'a, 'c>(
     uplinks.iter().filter(move |uplink| uplink.interface.family == family)
 }
 
-fn mark_element(mark: u32, verdict: Verdict) -> (Vec<ValueRange>, Verdict) {
-    (vec![ValueRange::one(Value::Mark(mark))], verdict)
+fn known_name(family: Family) -> String {
+    format!("known_{family}")
 }
 
-fn mark_is(relation: Relation, mask: u32, value: u32) -> Statement {
-    Statement::Compare { field: Field::Mark { mask }, relation, range: ValueRange::one(Value::Mark(value)) }
-}
-
-fn device_list(names: &[&str]) -> Vec<ValueRange> {
-    names.iter().map(|name| ValueRange::one(Value::Device((*name).to_owned()))).collect()
-}
-
-pub(super) fn in_list(field: Field, list: Vec<ValueRange>) -> Statement {
-    match <[ValueRange; 1]>::try_from(list) {
-        Ok([range]) => Statement::Compare { field, relation: Relation::Is, range },
-        Err(list) => Statement::InList { field, relation: Relation::Is, list },
-    }
-}
-
-pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {
-    Chain { name: name.to_owned(), base: None, rules }
-}
-
-pub(super) fn rule(statements: impl Into<Vec<Statement>>) -> Rule {
-    Rule { statements: statements.into(), comment: None }
-}
-
-pub(super) fn goto(chain: &str) -> Statement {
-    Statement::Verdict(Verdict::Goto(chain.to_owned()))
+fn device_range(name: &str) -> ValueRange {
+    ValueRange::one(Value::Device(name.to_owned()))
 }

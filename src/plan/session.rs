@@ -7,7 +7,7 @@ use crate::address::Family;
 use crate::config::{Config, Policy, SessionFate, SessionPolicy};
 use crate::nft::fingerprint;
 
-use super::{Choice, Health, Uplink, choose};
+use super::{Health, Uplink, choose};
 
 const LABELS: u8 = 128;
 
@@ -60,8 +60,8 @@ pub fn session_label(config: &Config, name: &str) -> Option<u8> {
     let mut taken: Vec<u8> = Vec::new();
     for policy in config.policies.iter().filter(|policy| policy.sessions != SessionPolicy::default()) {
         let wanted = (fingerprint(policy.name.as_bytes()) % u64::from(LABELS)) as u8;
-        let mut candidates = (0..LABELS).map(|step| (wanted + step) % LABELS);
-        let label = candidates.find(|label| !taken.contains(label))?;
+        let step = (0..LABELS).find(|step| !taken.contains(&((wanted + step) % LABELS)))?;
+        let label = (wanted + step) % LABELS;
         if policy.name == name {
             return Some(label);
         }
@@ -91,13 +91,13 @@ fn stand(
     health: &Health,
 ) -> PolicyStand {
     let choice = choose(policy, family, uplinks);
-    let is_in_use = |name: &str| choice.shares().iter().any(|share: &super::Share| share.interface == name);
-    let tier = match &choice {
-        Choice::Shares(_) => {
-            policy.members.iter().filter(|one| is_in_use(&one.interface)).map(|one| one.metric).min()
+    let (mut tier, mut marks) = (None, Vec::new());
+    for share in choice.shares() {
+        marks.push(config.globals.mask.interface(share.id));
+        for member in policy.members.iter().filter(|one| one.interface == share.interface) {
+            tier = Some(tier.map_or(member.metric, |lowest: u32| lowest.min(member.metric)));
         }
-        Choice::LastResort(_) => None,
-    };
+    }
     let hold = health.tiers.iter().find(|one| one.policy == policy.name && one.family == family);
     PolicyStand {
         policy: policy.name.clone(),
@@ -105,7 +105,7 @@ fn stand(
         label,
         sessions: policy.sessions,
         tier,
-        marks: choice.shares().iter().map(|share| config.globals.mask.interface(share.id)).collect(),
+        marks,
         held_until: hold.and_then(|one| one.held_until()),
     }
 }
@@ -175,5 +175,5 @@ impl Forgetting {
 }
 
 fn bears(flow: &Flow, label: u8) -> bool {
-    flow.label & 1u128.checked_shl(u32::from(label)).unwrap_or(0) != 0
+    flow.label.checked_shr(u32::from(label)).unwrap_or(0) & 1 != 0
 }

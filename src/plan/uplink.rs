@@ -4,7 +4,7 @@ use crate::address::Family;
 use crate::config::{Config, Interface};
 use crate::network::Network;
 
-use super::{Health, TierInUse};
+use super::Health;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -31,28 +31,30 @@ pub struct Uplink<'a> {
 
 /// All enabled interfaces, in file order.
 pub fn uplinks<'a>(config: &'a Config, network: &Network, health: &Health) -> Vec<Uplink<'a>> {
-    config
-        .interfaces
-        .iter()
-        .filter(|interface| interface.enabled)
-        .map(|interface| {
-            let verdict = health.get(&interface.name).copied();
-            let device = match verdict {
-                Some(Verdict::TakenDown) => None,
-                _ => up_device(interface, network),
-            };
-            let usable = device.is_some() && is_healthy(interface, verdict);
-            let on_probation = verdict == Some(Verdict::OnProbation);
-            let policy_tiers = policy_tiers(config, health, interface.family);
-            Uplink { interface, device, usable, on_probation, policy_tiers }
-        })
-        .collect()
+    let mut uplinks = Vec::new();
+    for interface in config.interfaces.iter().filter(|interface| interface.enabled) {
+        let verdict = health.get(&interface.name).copied();
+        let device = match verdict {
+            Some(Verdict::TakenDown) => None,
+            _ => up_device(interface, network),
+        };
+        let usable = device.is_some() && is_healthy(interface, verdict);
+        let on_probation = verdict == Some(Verdict::OnProbation);
+        let policy_tiers = policy_tiers(config, health, interface.family);
+        uplinks.push(Uplink { interface, device, usable, on_probation, policy_tiers });
+    }
+    uplinks
 }
 
 fn policy_tiers<'a>(config: &'a Config, health: &Health, family: Family) -> Vec<(&'a str, Option<u32>)> {
-    let decided = |one: &&TierInUse| one.family == family && (one.tier.is_some() || one.is_held());
-    let known = health.tiers.iter().filter(decided);
-    known.filter_map(|one| Some((&*config.policy(&one.policy)?.name, one.tier))).collect()
+    let mut tiers = Vec::new();
+    for one in health.tiers.iter().filter(|one| one.family == family) {
+        let is_decided = one.tier.is_some() || one.is_held();
+        if let Some(policy) = config.policy(&one.policy).filter(|_| is_decided) {
+            tiers.push((&*policy.name, one.tier));
+        }
+    }
+    tiers
 }
 
 fn up_device(interface: &Interface, network: &Network) -> Option<String> {

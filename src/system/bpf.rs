@@ -116,8 +116,10 @@ struct AttachAttributes {
 
 impl Program {
     pub fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program, LoadError> {
-        let encoded: Vec<u8> =
-            instructions.iter().flat_map(|instruction| instruction.to_ne_bytes()).collect();
+        let mut encoded = Vec::new();
+        for instruction in instructions {
+            encoded.extend_from_slice(&instruction.to_ne_bytes());
+        }
         let unlogged = match load(hook, &encoded, &mut []) {
             Ok(fd) => return Ok(Program { hook, fd }),
             Err(error) => error,
@@ -188,6 +190,7 @@ fn bpf<T>(command: c_long, attributes: &T) -> io::Result<i32> {
 
 fn one_line(log: &[u8]) -> String {
     let text = log.split(|byte| *byte == 0).next().unwrap_or_default();
-    let lines: Vec<_> = String::from_utf8_lossy(text).lines().map(str::to_owned).collect();
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.lines().collect();
     lines.join(" | ")
 }

@@ -11,7 +11,10 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+
+use crate::nft::fingerprint;
 
 pub use mounts::Hierarchy;
 
@@ -84,8 +87,14 @@ pub fn remove_empty_siblings(group: &Path) {
 }
 
 fn outside_of_our_groups(group: &Path) -> PathBuf {
-    let is_outside = |component: &Component<'_>| !is_ours(Some(component.as_os_str()));
-    group.components().take_while(is_outside).collect()
+    let mut outside = PathBuf::new();
+    for component in group.components() {
+        if is_ours(Some(component.as_os_str())) {
+            break;
+        }
+        outside.push(component);
+    }
+    outside
 }
 
 fn is_ours(name: Option<&OsStr>) -> bool {
@@ -94,11 +103,15 @@ fn is_ours(name: Option<&OsStr>) -> bool {
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
+    let mut found = Vec::new();
+    for entry in entries {
+        if let Ok(entry) = entry
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+        {
+            found.push(entry.path());
+        }
+    }
+    found
 }
 
 /// Any name becomes one path component; different names stay different.
@@ -114,12 +127,7 @@ fn safe_name(interface: &str) -> String {
     }
     if safe.len() > LONGEST_NAME {
         safe.truncate(LONGEST_NAME);
-        let _ = write!(safe, ".{:016x}", fnv1a(interface.as_bytes()));
+        let _ = write!(safe, ".{:016x}", fingerprint(interface.as_bytes()));
     }
     safe
-}
-
-fn fnv1a(bytes: &[u8]) -> u64 {
-    let start = 0xcbf2_9ce4_8422_2325_u64;
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

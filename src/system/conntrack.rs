@@ -4,9 +4,11 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 
+use crate::address::Family;
 use crate::sorted::SortedMap;
 
 use super::netlink::{self, Attribute, Attributes, NetlinkError, Payload, Socket};
+use super::route::addresses::parse;
 
 /// Subsystem 1 of nfnetlink.
 const GET: u16 = 0x101;
@@ -96,8 +98,11 @@ impl Beginnings {
 
     /// The marks of those that began since last asked. In a storm some are lost.
     pub fn marks(&mut self) -> Vec<u32> {
-        let answers = self.socket.notifications().unwrap_or_default();
-        answers.iter().filter_map(|answer| decode_mark(&answer.payload)).collect()
+        let mut marks = Vec::new();
+        for answer in self.socket.notifications().unwrap_or_default() {
+            marks.extend(decode_mark(&answer.payload));
+        }
+        marks
     }
 }
 
@@ -114,27 +119,33 @@ pub fn forget(
 ) -> Result<usize, NetlinkError> {
     let (mut requests, mut labels, mut expected) = (Vec::new(), Vec::new(), Vec::new());
     let mut socket = Socket::open(netlink::NETFILTER)?;
-    socket.stream(GET, &marked(filter), |message| {
+    socket.stream(GET, &marked(filter), &mut |message| {
         let Some(connection) = decode(message.payload).filter(|one| is_marked(one, filter)) else { return };
         if connection.label != 0 {
             labels.push((connection.original, connection.label));
         } else if let Some(master) = master(message.payload) {
-            expected.push((master, connection, message.payload.to_vec()));
+            expected.push((master, message.payload.to_vec()));
             return;
         }
         if is_meant(&connection) {
             requests.extend(deletion(message.payload));
         }
     })?;
-    for (master, connection, told) in expected {
-        let label = labels.iter().find(|(tuple, _)| *tuple == master).map_or(0, |(_, label)| *label);
-        if is_meant(&Connection { label, ..connection }) {
+    for (master, told) in expected {
+        let Some(mut connection) = decode(&told) else { continue };
+        if let Some((_, label)) = labels.iter().find(|(tuple, _)| *tuple == master) {
+            connection.label = *label;
+        }
+        if is_meant(&connection) {
             requests.extend(deletion(&told));
         }
     }
-    let requests: Vec<_> = requests.iter().map(|payload| (DELETE, 0, payload)).collect();
+    let mut pipeline = Vec::with_capacity(requests.len());
+    for payload in &requests {
+        pipeline.push((DELETE, 0, payload));
+    }
     let mut refusal = None;
-    socket.pipeline(&requests, |_, error| {
+    socket.pipeline(&pipeline, &mut |_, error| {
         // It ended by itself in the meantime.
         if error.errno != libc::ENOENT {
             refusal = Some(error);
@@ -175,7 +186,7 @@ pub fn count_by_mark(mask: u32) -> Result<SortedMap<u32, u64>, NetlinkError> {
     let mut counts = SortedMap::new();
     let mut socket = Socket::open(netlink::NETFILTER)?;
     // Being told of one twice while the table changes is no reason to start again.
-    socket.stream(GET, &marked(None), |message| {
+    socket.stream(GET, &marked(None), &mut |message| {
         if let Some(mark) = decode_mark(message.payload) {
             let count: &mut u64 = counts.or_default(mark & mask);
             *count = count.saturating_add(1);
@@ -187,7 +198,7 @@ pub fn count_by_mark(mask: u32) -> Result<SortedMap<u32, u64>, NetlinkError> {
 /// Each connection as it comes, without keeping the table in memory.
 pub fn for_each(filter: Option<MarkFilter>, mut each: impl FnMut(Connection)) -> Result<(), NetlinkError> {
     let mut socket = Socket::open(netlink::NETFILTER)?;
-    socket.stream(GET, &marked(filter), |message| {
+    socket.stream(GET, &marked(filter), &mut |message| {
         if let Some(connection) = decode(message.payload).filter(|one| is_marked(one, filter)) {
             each(connection);
         }
@@ -210,10 +221,11 @@ fn marked(filter: Option<MarkFilter>) -> Payload {
 }
 
 fn decode_mark(payload: &[u8]) -> Option<u32> {
-    let mut attributes = Attributes::new(payload.get(HEADER..)?);
-    let mark = attributes.find(|attribute| attribute.kind == attribute::MARK);
     // Kernels without marks tell none.
-    mark.map_or(Some(0), |mark| mark.be32())
+    match Attribute::within(payload, HEADER, attribute::MARK) {
+        None => (payload.len() >= HEADER).then_some(0),
+        Some(mark) => mark.be32(),
+    }
 }
 
 pub fn decode(payload: &[u8]) -> Option<Connection> {
@@ -237,8 +249,7 @@ fn decode_label(bytes: &[u8]) -> u128 {
 }
 
 fn master(payload: &[u8]) -> Option<Tuple> {
-    let mut attributes = Attributes::new(payload.get(HEADER..)?);
-    decode_tuple(&attributes.find(|attribute| attribute.kind == attribute::MASTER)?)
+    decode_tuple(&Attribute::within(payload, HEADER, attribute::MASTER)?)
 }
 
 fn decode_tuple(nest: &Attribute<'_>) -> Option<Tuple> {
@@ -248,13 +259,11 @@ fn decode_tuple(nest: &Attribute<'_>) -> Option<Tuple> {
         match attribute.kind {
             attribute::TUPLE_ADDRESSES => {
                 for one in attribute.nested() {
-                    let ipv4 = || one.value.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes));
-                    let ipv6 = || one.value.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes));
                     match one.kind {
-                        attribute::IPV4_SOURCE => source = ipv4(),
-                        attribute::IPV4_DESTINATION => destination = ipv4(),
-                        attribute::IPV6_SOURCE => source = ipv6(),
-                        attribute::IPV6_DESTINATION => destination = ipv6(),
+                        attribute::IPV4_SOURCE => source = parse(Family::Ipv4, one.value),
+                        attribute::IPV4_DESTINATION => destination = parse(Family::Ipv4, one.value),
+                        attribute::IPV6_SOURCE => source = parse(Family::Ipv6, one.value),
+                        attribute::IPV6_DESTINATION => destination = parse(Family::Ipv6, one.value),
                         _ => {}
                     }
                 }

@@ -12,7 +12,7 @@ use crate::network::{IpRule, LogicalInterface, Network, OUR_PROTOCOL, Route};
 use crate::nft;
 use crate::plan::TABLE;
 use crate::report::Traffic;
-use crate::sorted::{SortedMap, SortedSet};
+use crate::sorted::SortedMap;
 use crate::uci;
 
 use super::clock::since_boot;
@@ -57,11 +57,15 @@ pub fn observe_settings(config: &Config, network: &mut Network) {
 /// Without the logical interfaces: enough to take away what is ours, whatever else is out of order.
 pub fn observe_kernel() -> Result<Host> {
     let kernel = route::observe().context("cannot read routes and rules from the kernel")?;
-    let (ours, others): (Vec<Route>, Vec<Route>) =
-        kernel.routes.into_iter().partition(|route| route.protocol == OUR_PROTOCOL);
-    let network =
-        Network { devices: kernel.devices, routes: others, has_ipv6: kernel.has_ipv6, ..Network::default() };
-    Ok(Host { network, rules: kernel.rules, routes: ours, is_remembered: false })
+    let mut host = Host { rules: kernel.rules, ..Host::default() };
+    host.network.devices = kernel.devices;
+    host.network.has_ipv6 = kernel.has_ipv6;
+    for route in kernel.routes {
+        let is_ours = route.protocol == OUR_PROTOCOL;
+        let list = if is_ours { &mut host.routes } else { &mut host.network.routes };
+        list.push(route);
+    }
+    Ok(host)
 }
 
 /// Our nftables table. Needs privileges, unlike the rest.
@@ -72,19 +76,24 @@ pub fn observe_ruleset() -> Result<nft::Observed, NetlinkError> {
 /// What each device has carried.
 pub fn traffic() -> Vec<Traffic> {
     let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
-    let line = |line: &str| {
-        let (device, numbers) = line.split_once(':')?;
-        let mut numbers = numbers.split_whitespace().map(|number| number.parse::<u64>().unwrap_or(0));
-        let (received, sent) = (numbers.next()?, numbers.nth(7)?);
-        Some(Traffic { device: device.trim().to_owned(), received, sent })
-    };
-    text.lines().filter_map(line).collect()
+    let mut traffic = Vec::new();
+    for line in text.lines() {
+        let Some((device, numbers)) = line.split_once(':') else { continue };
+        let numbers: Vec<&str> = numbers.split_whitespace().collect();
+        if let (Some(received), Some(sent)) = (numbers.first(), numbers.get(8)) {
+            let (received, sent) = (received.parse().unwrap_or(0), sent.parse().unwrap_or(0));
+            traffic.push(Traffic { device: device.trim().to_owned(), received, sent });
+        }
+    }
+    traffic
 }
 
 /// Only what rules name is read: the firewall may hold sets of a hundred thousand addresses.
 fn fw4_sets(config: &Config) -> Result<SortedMap<String, Vec<Prefix>>, NetlinkError> {
-    let names: SortedSet<&str> =
-        config.rules.iter().filter_map(|rule| rule.ipset.as_ref()).map(|set| &*set.name).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for rule in &config.rules {
+        names.extend(rule.ipset.as_ref().map(|set| &*set.name));
+    }
     match nftables::address_sets(FIREWALL_TABLE, &names) {
         // `mwan3 plan` works without privileges, and on a kernel without nftables nothing can be mirrored.
         Err(error) if error.errno == libc::EPERM || error.is_unsupported() => Ok(SortedMap::new()),
@@ -171,15 +180,20 @@ fn named_devices(directories: &Directories, config: &Config) -> Vec<Named> {
     let network = directories.config_texts("network").map(|(text, _)| uci::parse("network", &text)).ok();
     let in_network = |name: &str| -> Option<String> {
         let section = network.as_ref()?.section(name)?;
-        ["device", "ifname"].into_iter().find_map(|option| section.text(option)).map(|text| text.into_owned())
+        let device = section.text("device").or_else(|| section.text("ifname"))?;
+        Some(device.into_owned())
     };
-    let uplinks = config.interfaces.iter().map(|one| Named {
-        name: one.name.clone(),
-        device: one.device.clone().or_else(|| in_network(&one.name)),
-        family: Some(one.family),
-    });
-    let sources = config.rules.iter().filter_map(|rule| rule.source_interface.as_deref());
-    let others = sources.filter(|name| config.interface(name).is_none());
-    let others = others.map(|name| Named { name: name.to_owned(), device: in_network(name), family: None });
-    uplinks.chain(others).collect()
+    let mut named = Vec::new();
+    for one in &config.interfaces {
+        let device = one.device.clone().or_else(|| in_network(&one.name));
+        named.push(Named { name: one.name.clone(), device, family: Some(one.family) });
+    }
+    for rule in &config.rules {
+        if let Some(name) = rule.source_interface.as_deref()
+            && config.interface(name).is_none()
+        {
+            named.push(Named { name: name.to_owned(), device: in_network(name), family: None });
+        }
+    }
+    named
 }

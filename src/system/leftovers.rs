@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::clock::since_boot;
-use super::netlink::{self, Attributes, NetlinkError, Payload, Socket, flag};
+use super::netlink::{self, NetlinkError, Payload, Socket, flag};
 use super::nftables::numbers::{self, chain, data, expression, message, rule};
 
 /// Whatever bears a name of this beginning is the shell package's.
@@ -84,16 +84,20 @@ impl Leftovers {
     }
 
     /// What `remove` does, in the words of nft and ipset.
-    pub fn removals(&self) -> impl Iterator<Item = String> {
-        let jumps = self.jumps.iter().map(|jump| {
+    pub fn removals(&self) -> Vec<String> {
+        let mut removals = Vec::new();
+        for jump in &self.jumps {
             let (_, family) = jump.family;
-            format!("delete rule {family} {TABLE} {} handle {}", jump.chain, jump.handle)
-        });
-        let chains = self.chains.iter().map(|chain| {
+            removals.push(format!("delete rule {family} {TABLE} {} handle {}", jump.chain, jump.handle));
+        }
+        for chain in &self.chains {
             let (_, family) = chain.family;
-            format!("delete chain {family} {TABLE} {}", chain.name)
-        });
-        jumps.chain(chains).chain(self.sets.iter().map(|set| format!("ipset destroy {set}")))
+            removals.push(format!("delete chain {family} {TABLE} {}", chain.name));
+        }
+        for set in &self.sets {
+            removals.push(format!("ipset destroy {set}"));
+        }
+        removals
     }
 
     /// What could not be removed, in words.
@@ -116,9 +120,10 @@ impl Leftovers {
         if let Some(error) = self.remove_chains(socket) {
             failures.push(format!("the old chains {PREFIX}* stay: {error}"));
         }
-        failures.extend(self.remove_sets(socket).map(|(set, error)| {
-            format!("the old ipset {set} stays: {error} (somebody else's rule may look into it)")
-        }));
+        if let Some((set, error)) = self.remove_sets(socket) {
+            failures
+                .push(format!("the old ipset {set} stays: {error} (somebody else's rule may look into it)"));
+        }
         failures
     }
 
@@ -161,13 +166,13 @@ impl Leftovers {
     fn remove_sets(&self, socket: &mut Socket) -> Option<(String, NetlinkError)> {
         let patience = if self.chains.is_empty() { Duration::ZERO } else { RELEASE_TIME };
         let until = since_boot() + patience;
-        let mut left: Vec<&String> = self.sets.iter().collect();
+        let mut left = self.sets.clone();
         loop {
             let (before, mut refusal) = (left.len(), None);
             left.retain(|set| match destroy(socket, set) {
                 Ok(()) => false,
                 Err(error) => {
-                    refusal = Some(((*set).clone(), error));
+                    refusal = Some((set.clone(), error));
                     true
                 }
             });
@@ -219,20 +224,20 @@ fn find_chains(socket: &mut Socket, family: FamilyName, found: &mut Leftovers) -
 fn jump_target(payload: &[u8]) -> Option<String> {
     let expressions = attribute(payload, rule::EXPRESSIONS)?;
     expressions.nested().find_map(|item| {
-        let content = item.nested().find(|part| part.kind == expression::DATA)?;
-        let data = content.nested().find(|part| part.kind == expression::immediate::DATA)?;
-        let verdict = data.nested().find(|part| part.kind == data::VERDICT)?;
-        let chain = verdict.nested().find(|part| part.kind == data::VERDICT_CHAIN)?;
-        Some(chain.text())
+        let data = item.inner(expression::DATA)?.inner(expression::immediate::DATA)?;
+        Some(data.inner(data::VERDICT)?.inner(data::VERDICT_CHAIN)?.text())
     })
 }
 
 fn set_names(socket: &mut Socket) -> Result<Vec<String>, NetlinkError> {
     let mut request = ipset_request();
     request.put_be32(ipset::FLAGS, ipset::NAMES_ONLY);
-    let answers = socket.dump(ipset::LIST, &request)?;
-    let names = answers.iter().filter_map(|answer| Some(attribute(&answer.payload, ipset::NAME)?.text()));
-    Ok(names.filter(|name| name.starts_with(PREFIX)).collect())
+    let mut names = Vec::new();
+    for answer in socket.dump(ipset::LIST, &request)? {
+        let name = attribute(&answer.payload, ipset::NAME).map(|name| name.text());
+        names.extend(name.filter(|name| name.starts_with(PREFIX)));
+    }
+    Ok(names)
 }
 
 fn destroy(socket: &mut Socket, set: &str) -> Result<(), NetlinkError> {
@@ -266,5 +271,5 @@ fn names(payload: &[u8], first: u16, second: u16) -> Option<(String, String)> {
 }
 
 fn attribute(payload: &[u8], kind: u16) -> Option<netlink::Attribute<'_>> {
-    Attributes::new(payload.get(GENERIC_HEADER..)?).find(|attribute| attribute.kind == kind)
+    netlink::Attribute::within(payload, GENERIC_HEADER, kind)
 }

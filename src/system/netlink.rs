@@ -8,8 +8,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-pub use error::NetlinkError;
 use error::error_in;
+pub use error::{NetlinkError, Refusal};
 pub use message::{Attribute, Attributes, Message, Messages, Payload, append};
 
 pub const ROUTE: i32 = libc::NETLINK_ROUTE;
@@ -49,6 +49,12 @@ pub struct Answer {
     pub kind: u16,
     pub flags: u16,
     pub payload: Vec<u8>,
+}
+
+impl From<&Message<'_>> for Answer {
+    fn from(message: &Message<'_>) -> Answer {
+        Answer { kind: message.kind, flags: message.flags, payload: message.payload.to_vec() }
+    }
 }
 
 #[derive(Debug)]
@@ -109,74 +115,69 @@ impl Socket {
 
     /// Sends one request and waits for its acknowledgement.
     pub fn request(&mut self, kind: u16, flags: u16, payload: &Payload) -> Result<(), NetlinkError> {
-        let mut refusals = Vec::new();
-        self.pipeline(&[(kind, flags, payload)], |_, error| refusals.push(error))?;
-        refusals.pop().map_or(Ok(()), Err)
+        let mut refusal = Ok(());
+        self.pipeline(&[(kind, flags, payload)], &mut |_, error| refusal = Err(error))?;
+        refusal
     }
 
     /// Sends many requests, tells each refusal by position, and fails only if the socket itself does.
     pub fn pipeline(
         &mut self,
         requests: &[(u16, u16, &Payload)],
-        mut refused: impl FnMut(usize, NetlinkError),
+        refused: &mut dyn FnMut(usize, NetlinkError),
     ) -> Result<(), NetlinkError> {
-        for (chunk_index, chunk) in requests.chunks(PIPELINE).enumerate() {
+        let mut done = 0;
+        for chunk in requests.chunks(PIPELINE) {
             let first = self.sequence.wrapping_add(1);
             let mut bytes = Vec::new();
             for (kind, flags, payload) in chunk {
                 let sequence = self.next_sequence();
-                message::append(
-                    &mut bytes,
-                    *kind,
-                    flags | flag::REQUEST | flag::ACK,
-                    sequence,
-                    payload.bytes(),
-                );
+                let flags = flags | flag::REQUEST | flag::ACK;
+                message::append(&mut bytes, *kind, flags, sequence, payload.bytes());
             }
             self.send(&bytes)?;
             let mut open = chunk.len();
             while open > 0 {
-                self.receive(|answer| {
+                self.receive(&mut |answer| {
                     let position = answer.sequence.wrapping_sub(first) as usize;
                     if answer.kind != NLMSG_ERROR || position >= chunk.len() {
                         return;
                     }
                     open = open.saturating_sub(1);
-                    if let Some(error) = error_in(&answer) {
-                        refused(chunk_index * PIPELINE + position, error);
+                    if let Some(error) = error_in(answer) {
+                        refused(done + position, error);
                     }
                 })?;
             }
+            done += chunk.len();
         }
         Ok(())
     }
 
     /// All messages of a dump, asked for again when the kernel says that it changed under way.
     pub fn dump(&mut self, kind: u16, payload: &Payload) -> Result<Vec<Answer>, NetlinkError> {
-        self.dump_as(kind, payload, |message, answers| {
-            let (kind, flags, payload) = (message.kind, message.flags, message.payload.to_vec());
-            answers.push(Answer { kind, flags, payload });
-        })
+        let mut answers = Vec::new();
+        self.dump_each(kind, payload, &mut |message| match message {
+            None => answers.clear(),
+            Some(message) => answers.push(message.into()),
+        })?;
+        Ok(answers)
     }
 
-    /// Keeps only what is made of each message.
-    pub fn dump_as<T>(
+    /// Likewise, each message as it comes. `None` is told first, and again where all begins anew.
+    pub fn dump_each(
         &mut self,
         kind: u16,
         payload: &Payload,
-        mut each: impl FnMut(&Message<'_>, &mut Vec<T>),
-    ) -> Result<Vec<T>, NetlinkError> {
+        each: &mut dyn FnMut(Option<&Message<'_>>),
+    ) -> Result<(), NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
-            let mut found = Vec::new();
-            if self.stream(kind, payload, |message| each(message, &mut found))? {
-                return Ok(found);
+            each(None);
+            if self.stream(kind, payload, &mut |message| each(Some(message)))? {
+                return Ok(());
             }
         }
-        Err(NetlinkError {
-            errno: libc::EAGAIN,
-            sequence: 0,
-            detail: Some("the table keeps changing".to_owned()),
-        })
+        Err(NetlinkError::new(libc::EAGAIN, Some("the table keeps changing".to_owned())))
     }
 
     /// A dump without keeping it. False if the kernel changed it under way or dropped a part.
@@ -184,24 +185,27 @@ impl Socket {
         &mut self,
         kind: u16,
         payload: &Payload,
-        mut each: impl FnMut(&Message<'_>),
+        each: &mut dyn FnMut(&Message<'_>),
     ) -> Result<bool, NetlinkError> {
         let sequence = self.next_sequence();
         let mut bytes = Vec::new();
         message::append(&mut bytes, kind, flag::REQUEST | flag::DUMP, sequence, payload.bytes());
         self.send(&bytes)?;
-        let (mut interrupted, mut end) = (false, None);
-        while end.is_none() {
-            let received = self.receive(|answer| {
-                if answer.sequence != sequence || end.is_some() {
+        let (mut interrupted, mut is_over, mut failure) = (false, false, None);
+        while !is_over {
+            let received = self.receive(&mut |answer| {
+                if answer.sequence != sequence || is_over {
                     return;
                 }
                 interrupted |= answer.flags & flag::DUMP_INTERRUPTED != 0;
                 match answer.kind {
                     NLMSG_NOOP => {}
                     // A dump may end with an error in its closing message, too.
-                    NLMSG_ERROR | NLMSG_DONE => end = Some(error_in(&answer).map_or(Ok(()), Err)),
-                    _ => each(&answer),
+                    NLMSG_ERROR | NLMSG_DONE => {
+                        is_over = true;
+                        failure = error_in(answer);
+                    }
+                    _ => each(answer),
                 }
             });
             match received {
@@ -210,7 +214,7 @@ impl Socket {
                 other => other?,
             }
         }
-        end.unwrap_or(Ok(())).map(|()| !interrupted)
+        failure.map_or(Ok(!interrupted), Err)
     }
 
     /// Sends a batch, ready-made, as the single datagram the kernel wants, and collects every refusal until
@@ -224,11 +228,11 @@ impl Socket {
         let mut refusals: Vec<NetlinkError> = Vec::new();
         let mut finished = false;
         while !finished {
-            let received = self.receive(|answer| {
+            let received = self.receive(&mut |answer| {
                 if answer.kind != NLMSG_ERROR {
                     return;
                 }
-                let error = error_in(&answer);
+                let error = error_in(answer);
                 finished |= answer.sequence == last || (answer.sequence == first && error.is_some());
                 refusals.extend(error);
             });
@@ -245,14 +249,7 @@ impl Socket {
     pub fn notifications(&mut self) -> Result<Vec<Answer>, NetlinkError> {
         let mut heard = Vec::new();
         loop {
-            let received = self.receive(|answer| {
-                heard.push(Answer {
-                    kind: answer.kind,
-                    flags: answer.flags,
-                    payload: answer.payload.to_vec(),
-                });
-            });
-            match received {
+            match self.receive(&mut |answer| heard.push(answer.into())) {
                 Ok(()) => {}
                 Err(error) if error.errno == libc::EAGAIN => return Ok(heard),
                 Err(error) => return Err(error),
@@ -267,16 +264,15 @@ impl Socket {
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), NetlinkError> {
-        retry_interrupted(|| {
+        retry_interrupted(&mut || {
             // SAFETY: the pointer and length are those of a live slice.
             unsafe { libc::send(self.raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) }
-        })
-        .map(drop)
-        .map_err(NetlinkError::from)
+        })?;
+        Ok(())
     }
 
     /// One datagram, cut into messages. Only the kernel is listened to.
-    fn receive(&mut self, mut each: impl FnMut(Message<'_>)) -> Result<(), NetlinkError> {
+    fn receive(&mut self, each: &mut dyn FnMut(&Message<'_>)) -> Result<(), NetlinkError> {
         let wanted = self.peek_length()?;
         if wanted > self.buffer.len() {
             self.buffer.resize(wanted, 0);
@@ -284,7 +280,7 @@ impl Socket {
         // SAFETY: an all-zero sockaddr_nl is a valid value of that plain C struct.
         let mut sender: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
         let mut sender_length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
-        let length = retry_interrupted(|| {
+        let length = retry_interrupted(&mut || {
             // SAFETY: buffer and sender are live, writable and of the lengths given.
             unsafe {
                 libc::recvfrom(
@@ -300,10 +296,12 @@ impl Socket {
         if sender.nl_pid != 0 {
             return Ok(());
         }
-        let datagram =
-            self.buffer.get(..length).ok_or_else(|| NetlinkError::protocol("impossible length"))?;
+        let datagram = self
+            .buffer
+            .get(..length)
+            .ok_or_else(|| NetlinkError::new(libc::EPROTO, Some("impossible length".to_owned())))?;
         for message in Messages::new(datagram) {
-            each(message);
+            each(&message);
         }
         Ok(())
     }
@@ -311,16 +309,16 @@ impl Socket {
     fn peek_length(&self) -> Result<usize, NetlinkError> {
         let flags = libc::MSG_PEEK | libc::MSG_TRUNC;
         // SAFETY: a null buffer of length zero is allowed; MSG_TRUNC makes recv return the true length.
-        retry_interrupted(|| unsafe { libc::recv(self.raw_fd(), std::ptr::null_mut(), 0, flags) })
-            .map_err(NetlinkError::from)
+        retry_interrupted(&mut || unsafe { libc::recv(self.raw_fd(), std::ptr::null_mut(), 0, flags) })
     }
 
     /// The kernel takes a batch in one piece or not at all, and counts it twice over.
     fn reserve_send_buffer(&self, length: usize) -> Result<(), NetlinkError> {
         let wanted = i32::try_from(length.saturating_add(1 << 16)).unwrap_or(i32::MAX);
-        self.set_option(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, wanted)
-            .or_else(|_| self.set_option(libc::SOL_SOCKET, libc::SO_SNDBUF, wanted))
-            .map_err(NetlinkError::from)
+        if self.set_option(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, wanted).is_err() {
+            self.set_option(libc::SOL_SOCKET, libc::SO_SNDBUF, wanted)?;
+        }
+        Ok(())
     }
 
     fn set_receive_timeout(&self, timeout: Duration) -> io::Result<()> {
@@ -349,14 +347,14 @@ impl Socket {
     }
 }
 
-fn retry_interrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+fn retry_interrupted(call: &mut dyn FnMut() -> libc::ssize_t) -> Result<usize, NetlinkError> {
     loop {
         match usize::try_from(call()) {
             Ok(length) => return Ok(length),
             Err(_) => {
                 let error = io::Error::last_os_error();
                 if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
         }

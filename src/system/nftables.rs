@@ -13,14 +13,15 @@ mod translation;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::nft::{Change, Observed, ObservedSet};
+use crate::nft::{Change, Observed, ObservedChain, ObservedSet};
 use crate::sorted::{SortedMap, SortedSet};
 
 use self::decode::{DecodedRule, DecodedSet, Edge};
 pub use self::mirror::address_sets;
 use self::numbers::{INET, LIST_ITEM, chain, data, elements, message, rule, set};
 pub use self::translation::is_anybody_translating;
-use super::netlink::{self, Answer, NetlinkError, Payload, Socket};
+use super::netlink::{self, NetlinkError, Payload, Socket};
+use super::route::addresses::bytes;
 
 /// Looks again when the ruleset changed between two questions.
 const ATTEMPTS: u32 = 4;
@@ -31,30 +32,29 @@ const SHOWN_CHARACTERS: usize = 200;
 /// may hold a hundred thousand entries.
 pub fn observe(table: &str) -> Result<Observed, NetlinkError> {
     let mut socket = Socket::open(netlink::NETFILTER)?;
-    for _ in 1..ATTEMPTS {
-        match observe_once(&mut socket, table) {
-            Ok(View { observed, is_consistent: true }) => return Ok(observed),
+    let mut attempt = 1;
+    loop {
+        let mut questions = Questions { socket: &mut socket, generations: Vec::new() };
+        match questions.observe(table) {
+            // Others keep changing their tables; ours is most likely seen rightly.
+            Ok(observed) if questions.are_of_one_generation() || attempt == ATTEMPTS => return Ok(observed),
+            Ok(_) => {}
             // Something went away between two questions.
-            Ok(_) | Err(NetlinkError { errno: libc::ENOENT, .. }) => {}
+            Err(error) if error.errno == libc::ENOENT && attempt < ATTEMPTS => {}
             Err(error) => return Err(error),
         }
+        attempt += 1;
     }
-    // Others keep changing their tables; ours is most likely seen rightly.
-    observe_once(&mut socket, table).map(|view| view.observed)
 }
 
 /// Whether a set of addresses holds this one; `None` where there is no such set, or nobody may look.
 pub fn set_holds(table: &str, name: &str, address: IpAddr) -> Option<bool> {
-    let bytes = match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    };
     let mut exists = request_in(set::TABLE, table);
     exists.put_text(set::NAME, name);
     let mut holds = request_in(elements::TABLE, table);
     holds.put_text(elements::SET, name);
     holds.nest(elements::LIST, |out| {
-        out.nest(LIST_ITEM, |out| out.nest(elements::KEY, |out| out.put(data::VALUE, &bytes)));
+        out.nest(LIST_ITEM, |out| out.nest(elements::KEY, |out| out.put(data::VALUE, &bytes(address))));
     });
     let mut socket = Socket::open(netlink::NETFILTER).ok()?;
     // A set that is not there and an element that is not in it are the same error.
@@ -72,11 +72,8 @@ pub fn apply(table: &str, changes: &[Change]) -> Result<(), ApplyError> {
         Ok(Some(batch)) => batch,
         Ok(None) => return Ok(()),
         Err(encode::TooLarge { position }) => {
-            let source = NetlinkError {
-                errno: libc::EMSGSIZE,
-                sequence: 0,
-                detail: Some("more than one message or key can hold".to_owned()),
-            };
+            let reason = "more than one message or key can hold".to_owned();
+            let source = NetlinkError::new(libc::EMSGSIZE, Some(reason));
             return Err(ApplyError::at(Some(position), changes, source));
         }
     };
@@ -138,7 +135,7 @@ impl fmt::Display for ApplyError {
 }
 
 fn description(change: &Change) -> String {
-    let text = match change {
+    let mut text = match change {
         Change::AddTable => "add table".to_owned(),
         Change::AddSet(set) => format!("add set {}", set.name),
         Change::AddElements { set, spans, .. } => format!("add {} elements to set {set}", spans.len()),
@@ -152,50 +149,11 @@ fn description(change: &Change) -> String {
         Change::DeleteSet(name) => format!("delete set {name}"),
         Change::DeleteTable => "delete table".to_owned(),
     };
-    if text.chars().nth(SHOWN_CHARACTERS).is_none() {
-        return text;
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_CHARACTERS) {
+        text.truncate(end);
+        text.push('…');
     }
-    text.chars().take(SHOWN_CHARACTERS).chain(['…']).collect()
-}
-
-struct View {
-    observed: Observed,
-    is_consistent: bool,
-}
-
-fn observe_once(socket: &mut Socket, table: &str) -> Result<View, NetlinkError> {
-    let mut questions = Questions { socket, generations: Vec::new() };
-    let tables = questions.ask(message::GET_TABLE, &request())?;
-    let is_ours = |answer: &&Answer| decode::table_name(&answer.payload).as_deref() == Some(table);
-    let Some(found) = tables.iter().find(is_ours) else {
-        return Ok(View { observed: Observed::default(), is_consistent: true });
-    };
-    let is_dormant = decode::is_dormant(&found.payload);
-    let mut chains: SortedMap<_, _> = questions
-        .ask(message::GET_CHAIN, &request_in(chain::TABLE, table))?
-        .iter()
-        .filter_map(|answer| decode::chain(&answer.payload, table))
-        .collect();
-    // The kernel counts the rules of transactions under way when it goes on with a dump, and so may tell
-    // a rule twice.
-    let mut told = SortedSet::new();
-    for answer in questions.ask(message::GET_RULE, &request_in(rule::TABLE, table))? {
-        if let Some(DecodedRule { chain, handle, rule }) = decode::rule(&answer.payload, table)
-            && let Some(chain) = chains.get_mut(&chain)
-            && told.insert(handle)
-        {
-            chain.rules.push(rule);
-        }
-    }
-    let mut sets = SortedMap::new();
-    for answer in questions.ask(message::GET_SET, &request_in(set::TABLE, table))? {
-        if let Some(set) = decode::set(&answer.payload, table) {
-            let observed = questions.observed_set(table, &set)?;
-            sets.insert(set.name, observed);
-        }
-    }
-    let is_consistent = questions.are_of_one_generation();
-    Ok(View { observed: Observed { exists: true, is_dormant, sets, chains }, is_consistent })
+    text
 }
 
 /// Dumps, and the generations of the ruleset that their answers saw.
@@ -205,34 +163,112 @@ struct Questions<'s> {
 }
 
 impl Questions<'_> {
-    fn ask(&mut self, kind: u16, request: &Payload) -> Result<Vec<Answer>, NetlinkError> {
-        let answers = self.socket.dump(kind, request)?;
-        self.generations.extend(answers.iter().filter_map(|answer| decode::generation(&answer.payload)));
-        self.generations.dedup();
-        Ok(answers)
+    fn observe(&mut self, table: &str) -> Result<Observed, NetlinkError> {
+        let mut observed = Observed::default();
+        self.ask(message::GET_TABLE, &request(), &mut |answer| {
+            let Some(answer) = answer else { return observed = Observed::default() };
+            if !observed.exists && decode::table_name(answer).as_deref() == Some(table) {
+                observed.exists = true;
+                observed.is_dormant = decode::is_dormant(answer);
+            }
+        })?;
+        if !observed.exists {
+            // There is nothing else that could have changed.
+            self.generations.clear();
+            return Ok(observed);
+        }
+        let chains = &mut observed.chains;
+        self.ask(message::GET_CHAIN, &request_in(chain::TABLE, table), &mut |answer| match answer {
+            None => chains.clear(),
+            Some(answer) => {
+                if let Some((name, chain)) = decode::chain(answer, table) {
+                    chains.insert(name, chain);
+                }
+            }
+        })?;
+        self.rules(table, chains)?;
+        for set in self.sets(table)? {
+            let held = self.observed_set(table, &set)?;
+            observed.sets.insert(set.name, held);
+        }
+        Ok(observed)
+    }
+
+    fn rules(
+        &mut self,
+        table: &str,
+        chains: &mut SortedMap<String, ObservedChain>,
+    ) -> Result<(), NetlinkError> {
+        // The kernel counts the rules of transactions under way when it goes on with a dump, and so may tell
+        // a rule twice.
+        let mut told = SortedSet::new();
+        self.ask(message::GET_RULE, &request_in(rule::TABLE, table), &mut |answer| match answer {
+            None => {
+                told = SortedSet::new();
+                chains.values_mut().for_each(|chain| chain.rules.clear());
+            }
+            Some(answer) => {
+                if let Some(DecodedRule { chain, handle, rule }) = decode::rule(answer, table)
+                    && let Some(chain) = chains.get_mut(&chain)
+                    && told.insert(handle)
+                {
+                    chain.rules.push(rule);
+                }
+            }
+        })
+    }
+
+    fn sets(&mut self, table: &str) -> Result<Vec<DecodedSet>, NetlinkError> {
+        let mut sets = Vec::new();
+        self.ask(message::GET_SET, &request_in(set::TABLE, table), &mut |answer| match answer {
+            None => sets.clear(),
+            Some(answer) => sets.extend(decode::set(answer, table)),
+        })?;
+        Ok(sets)
+    }
+
+    /// The payload of each answer; `None` where all begins (anew).
+    fn ask(
+        &mut self,
+        kind: u16,
+        request: &Payload,
+        each: &mut dyn FnMut(Option<&[u8]>),
+    ) -> Result<(), NetlinkError> {
+        let generations = &mut self.generations;
+        let before = generations.len();
+        self.socket.dump_each(kind, request, &mut |message| {
+            match message {
+                None => generations.truncate(before),
+                Some(message) => {
+                    generations.extend(decode::generation(message.payload));
+                    generations.dedup();
+                }
+            }
+            each(message.map(|message| message.payload));
+        })
     }
 
     fn observed_set(&mut self, table: &str, set: &DecodedSet) -> Result<ObservedSet, NetlinkError> {
-        let elements = match set.key {
-            Some((_, width)) if set.is_computed => {
-                Some(decode::spans(self.edges(table, &set.name, width)?, width))
+        let mut held = ObservedSet { is_dynamic: set.is_dynamic, ..ObservedSet::default() };
+        if let Some((name, width)) = set.key {
+            held.key_type = name.to_owned();
+            if set.is_computed {
+                held.elements = Some(decode::spans(self.edges(table, &set.name, width)?, width));
             }
-            _ => None,
-        };
-        let key_type = set.key.map_or_else(String::new, |(name, _)| name.to_owned());
-        Ok(ObservedSet { key_type, is_dynamic: set.is_dynamic, elements })
+        }
+        Ok(held)
     }
 
     fn edges(&mut self, table: &str, set: &str, width: usize) -> Result<Vec<Edge>, NetlinkError> {
         let mut request = request_in(elements::TABLE, table);
         request.put_text(elements::SET, set);
+        let mut found = Vec::new();
         // Read as they come: there may be a hundred thousand.
-        let generations = &mut self.generations;
-        self.socket.dump_as(message::GET_ELEMENTS, &request, |message, found| {
-            generations.extend(decode::generation(message.payload));
-            generations.dedup();
-            found.extend(decode::edges(message.payload, width));
-        })
+        self.ask(message::GET_ELEMENTS, &request, &mut |answer| match answer {
+            None => found.clear(),
+            Some(answer) => decode::add_edges(answer, width, &mut found),
+        })?;
+        Ok(found)
     }
 
     fn are_of_one_generation(&self) -> bool {

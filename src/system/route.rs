@@ -57,17 +57,27 @@ pub fn observe() -> Result<Kernel, NetlinkError> {
 }
 
 fn rules_of(socket: &mut Socket, family: Family) -> Result<Vec<IpRule>, NetlinkError> {
-    let answers = socket.dump(GET_RULE, &Payload::new(&rules::header(family)))?;
-    let rules = answers.iter().filter(|answer| answer.kind == NEW_RULE);
-    let rules = rules.filter_map(|answer| rules::decode(&answer.payload));
-    Ok(rules.filter(|rule| rule.family == family).collect())
+    let mut found = Vec::new();
+    socket.dump_each(GET_RULE, &Payload::new(&rules::header(family)), &mut |message| match message {
+        None => found.clear(),
+        Some(message) if message.kind == NEW_RULE => {
+            found.extend(rules::decode(message.payload).filter(|rule| rule.family == family));
+        }
+        Some(_) => {}
+    })?;
+    Ok(found)
 }
 
 fn routes_of(socket: &mut Socket, family: Family, index: &DeviceIndex) -> Result<Vec<Route>, NetlinkError> {
-    let answers = socket.dump(GET_ROUTE, &Payload::new(&routes::header(family)))?;
-    let routes = answers.iter().filter(|answer| answer.kind == NEW_ROUTE);
-    let routes = routes.filter_map(|answer| routes::decode(&answer.payload, index));
-    Ok(routes.filter(|route| route.family == family).collect())
+    let mut found = Vec::new();
+    socket.dump_each(GET_ROUTE, &Payload::new(&routes::header(family)), &mut |message| match message {
+        None => found.clear(),
+        Some(message) if message.kind == NEW_ROUTE => {
+            found.extend(routes::decode(message.payload, index).filter(|route| route.family == family));
+        }
+        Some(_) => {}
+    })?;
+    Ok(found)
 }
 
 /// A step the kernel refused, with its reason. Without a step, it could not be asked at all.
@@ -115,39 +125,46 @@ fn try_apply(changes: &[RoutingChange], failures: &mut Vec<Failure>) -> Result<(
     };
     let mut requests = Vec::with_capacity(changes.len());
     for change in changes {
-        match request(change, &index) {
-            Ok((kind, flags, payload)) => requests.push((change, kind, flags, payload)),
+        match body(change, &index) {
+            Ok(payload) => requests.push((change, payload)),
             Err(error) => refuse(change, error),
         }
     }
-    let pipeline: Vec<_> =
-        requests.iter().map(|(_, kind, flags, payload)| (*kind, *flags, payload)).collect();
-    socket.pipeline(&pipeline, |position, error| {
-        if let Some((change, ..)) = requests.get(position) {
+    let mut pipeline = Vec::with_capacity(requests.len());
+    for (change, payload) in &requests {
+        let (kind, flags) = kind_and_flags(change);
+        pipeline.push((kind, flags, payload));
+    }
+    socket.pipeline(&pipeline, &mut |position, error| {
+        if let Some((change, _)) = requests.get(position) {
             refuse(change, error);
         }
     })
 }
 
-fn request(change: &RoutingChange, index: &DeviceIndex) -> Result<(u16, u16, Payload), NetlinkError> {
-    let (kind, flags, payload) = match change {
-        RoutingChange::AddRoute(route) => {
-            (NEW_ROUTE, flag::CREATE | flag::EXCLUSIVE, routes::encode(route, index)?)
-        }
-        RoutingChange::ReplaceRoute(route) => {
-            (NEW_ROUTE, flag::CREATE | flag::REPLACE, routes::encode(route, index)?)
-        }
-        RoutingChange::AppendRoute(route) => {
-            (NEW_ROUTE, flag::CREATE | flag::APPEND, routes::encode(route, index)?)
-        }
-        RoutingChange::DeleteRoute(route) => (DELETE_ROUTE, 0, routes::encode(route, index)?),
+fn kind_and_flags(change: &RoutingChange) -> (u16, u16) {
+    match change {
+        RoutingChange::AddRoute(_) => (NEW_ROUTE, flag::CREATE | flag::EXCLUSIVE),
+        RoutingChange::ReplaceRoute(_) => (NEW_ROUTE, flag::CREATE | flag::REPLACE),
+        RoutingChange::AppendRoute(_) => (NEW_ROUTE, flag::CREATE | flag::APPEND),
+        RoutingChange::DeleteRoute(_) => (DELETE_ROUTE, 0),
         // Not exclusive, the kernel would take an exact twin as a second rule; and it knows no replacing.
-        RoutingChange::AddRule(rule) => (NEW_RULE, flag::CREATE | flag::EXCLUSIVE, rules::encode(rule)),
-        RoutingChange::DeleteRule(rule) => (DELETE_RULE, 0, rules::encode(rule)),
+        RoutingChange::AddRule(_) => (NEW_RULE, flag::CREATE | flag::EXCLUSIVE),
+        RoutingChange::DeleteRule(_) => (DELETE_RULE, 0),
+    }
+}
+
+fn body(change: &RoutingChange, index: &DeviceIndex) -> Result<Payload, NetlinkError> {
+    let payload = match change {
+        RoutingChange::AddRoute(route)
+        | RoutingChange::ReplaceRoute(route)
+        | RoutingChange::AppendRoute(route)
+        | RoutingChange::DeleteRoute(route) => routes::encode(route, index)?,
+        RoutingChange::AddRule(rule) | RoutingChange::DeleteRule(rule) => rules::encode(rule),
     };
     match payload.has_overflow() {
-        true => Err(NetlinkError { errno: libc::EMSGSIZE, sequence: 0, detail: None }),
-        false => Ok((kind, flags, payload)),
+        true => Err(NetlinkError::new(libc::EMSGSIZE, None)),
+        false => Ok(payload),
     }
 }
 

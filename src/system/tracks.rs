@@ -10,33 +10,33 @@ use crate::sorted::SortedMap;
 use super::files::{Directories, read_line, read_number};
 
 pub fn read(directories: &Directories, config: &Config) -> SortedMap<String, Track> {
-    config
-        .interfaces
-        .iter()
-        .map(|interface| (interface.name.clone(), track(directories, interface)))
-        .collect()
+    let mut tracks = SortedMap::new();
+    for interface in &config.interfaces {
+        tracks.insert(interface.name.clone(), track(directories, interface));
+    }
+    tracks
 }
 
 fn track(directories: &Directories, interface: &Interface) -> Track {
     let directory = directories.tracking(&interface.name);
     let number = |name: &str| read_number(&directory.join(name));
+    let count = |name: &str| number(name).unwrap_or(0);
+    let mut targets = SortedMap::new();
+    for target in &interface.tracking.targets {
+        targets.insert(target.clone(), tracked_target(&directory, target));
+    }
     Track {
         is_alive: number("PID").is_some_and(is_tracker),
         started: number("STARTED"),
         status: read_line(&directory.join("STATUS")),
         policy_state: directories.read_interface_state(&interface.name),
-        online_since_s: number("ONLINE").unwrap_or(0),
-        offline_since_s: number("OFFLINE").unwrap_or(0),
-        score: number("SCORE").unwrap_or(0),
-        lost: number("LOST").unwrap_or(0),
-        turn: number("TURN").unwrap_or(0),
-        time_s: number("TIME").unwrap_or(0),
-        targets: interface
-            .tracking
-            .targets
-            .iter()
-            .map(|target| (target.clone(), tracked_target(&directory, target)))
-            .collect(),
+        online_since_s: count("ONLINE"),
+        offline_since_s: count("OFFLINE"),
+        score: count("SCORE"),
+        lost: count("LOST"),
+        turn: count("TURN"),
+        time_s: count("TIME"),
+        targets,
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Tracker, Watch};
 const RESULTS_KEPT: usize = 8;
 /// Rounds are numbered by the tenth of a second since boot in which they began: a number that programs with
 /// 32 bits hold for years, and that needs no counter.
-const TICK_MS: u128 = 100;
+const TICK_MS: u64 = 100;
 
 /// What a background test found, by its number.
 pub(super) struct Finished {
@@ -164,7 +164,7 @@ fn timeout(watch: &Watch) -> Duration {
 }
 
 fn tick(time: Duration) -> u64 {
-    u64::try_from(time.as_millis() / TICK_MS).unwrap_or(u64::MAX)
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX) / TICK_MS
 }
 
 fn records(link: &Link) -> Vec<ProbeRecord> {

@@ -24,7 +24,7 @@ impl Tracker {
             self.write_damping(name, damped);
         }
         if damped.is_waiting && !transition.from.usable() && transition.to.usable() {
-            let seconds = delay.as_millis().div_ceil(1000);
+            let seconds = (delay.as_millis() as u64).div_ceil(1000);
             let mut reason = format!("works again; policies with another way wait {seconds} s");
             if failback.window.is_some() {
                 reason.push_str(" and for its window");

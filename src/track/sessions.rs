@@ -173,7 +173,7 @@ impl Tracker {
             let name = format!("policy {} ({})", stand.policy, stand.family);
             match (was.and_then(|was| was.held_until), stand.held_until) {
                 (None, Some(until)) => {
-                    let seconds = (until.saturating_sub(now).as_millis() + 500) / 1000;
+                    let seconds = (until.saturating_sub(now) + Duration::from_millis(500)).as_secs();
                     told.push(("hold", format!("{name} left its tier: no other one for {seconds} s")));
                 }
                 (Some(_), None) => told.push(match stand.tier {
@@ -193,7 +193,7 @@ impl Tracker {
         let mut text = String::new();
         for one in &self.sessions.draining {
             let failed = one.failed.map_or_else(|| "-".to_owned(), |mark| mark.to_string());
-            let _ = writeln!(text, "{} {} {} {failed}", one.policy, one.family, one.until.as_millis());
+            let _ = writeln!(text, "{} {} {} {failed}", one.policy, one.family, one.until.as_millis() as u64);
         }
         if let Err(error) = self.directories.write_draining(&text) {
             log::error!("cannot write down which connections may go on: {error}");

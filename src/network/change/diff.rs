@@ -2,9 +2,8 @@
 //! ever deleted or replaced; at a start also what the shell package left behind. Equal inputs, no steps.
 
 use crate::mark::MarkMask;
-use crate::sorted::{SortedSet, sort_by};
 
-use super::super::{IpRule, OUR_PROTOCOL, Route, RouteKey, RuleAction};
+use super::super::{IpRule, OUR_PROTOCOL, Route, RuleAction, sort_rules};
 use super::place::{Place, as_ours, diff_place, has_gateway};
 use super::{RoutingChange, RoutingChanges};
 
@@ -35,81 +34,106 @@ pub enum Leftovers {
 
 /// Everything wanted is ours: it is stamped with our protocol, whatever it was copied from.
 pub fn diff(observed: Observed<'_>, wanted: Wanted<'_>, leftovers: Leftovers) -> RoutingChanges {
-    let mut routes = RoutingChanges::default();
-    let mut rules = RoutingChanges::default();
-    diff_routes(&observed, wanted.routes, leftovers, &mut routes);
-    diff_rules(observed.rules, wanted.rules, leftovers, &mut rules);
-    RoutingChanges {
-        before: [routes.before, rules.before].concat(),
-        after: [rules.after, routes.after].concat(),
-        conflicts: routes.conflicts,
-    }
+    let mut changes = RoutingChanges::default();
+    diff_routes(&observed, wanted.routes, leftovers, &mut changes);
+    // Routes, then the rules that lead to them; afterwards the other way round.
+    let routes_after = std::mem::take(&mut changes.after);
+    diff_rules(observed.rules, wanted.rules, leftovers, &mut changes);
+    changes.after.extend(routes_after);
+    changes
+}
+
+/// How it is with a rule that we want.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Missing,
+    Standing,
+    /// Taken away and put back, behind another.
+    Moved,
 }
 
 fn diff_rules(observed: &[IpRule], wanted: &[IpRule], leftovers: Leftovers, changes: &mut RoutingChanges) {
-    let mut missing: SortedSet<IpRule> =
-        wanted.iter().map(|rule| IpRule { protocol: OUR_PROTOCOL, ..rule.canonical() }).collect();
-    let wanted = missing.clone();
-    let mut standing = SortedSet::new();
+    let mut canonical = Vec::new();
+    for rule in wanted {
+        canonical.push(rule.canonical().of_owner(OUR_PROTOCOL));
+    }
+    let mut ours: Vec<&IpRule> = canonical.iter().collect();
+    sort_rules(&mut ours, &IpRule::cmp);
+    ours.dedup();
+    let mut states = vec![State::Missing; ours.len()];
+    let after = &mut changes.after;
     for rule in observed {
+        let twin = rule.of_owner(OUR_PROTOCOL);
+        let place = ours.iter().position(|one| **one == twin);
+        let mut state = place.and_then(|place| states.get_mut(place));
         if rule.protocol == OUR_PROTOCOL {
-            // A second exact twin, which the kernel lets others add, is one too many.
-            match missing.remove(rule) {
-                true => _ = standing.insert(rule.clone()),
-                false => changes.after.push(RoutingChange::DeleteRule(rule.clone())),
+            match &mut state {
+                Some(state) if **state == State::Missing => **state = State::Standing,
+                // A second exact twin, which the kernel lets others add, is one too many.
+                _ => after.push(RoutingChange::DeleteRule(twin)),
             }
         } else if let Leftovers::TakeOver(mask) = leftovers {
-            let twin = IpRule { protocol: OUR_PROTOCOL, ..rule.clone() };
-            let is_twin = wanted.contains(&twin);
-            if is_twin || is_of_shell_package(rule, mask) {
-                changes.after.push(RoutingChange::DeleteRule(rule.clone()));
+            if state.is_some() || is_of_shell_package(rule, mask) {
+                after.push(RoutingChange::DeleteRule(rule.clone()));
             }
             // To the kernel "delete protocol 0" means any protocol, and it takes the first it finds. If that
             // is ours it comes back behind the other, which is then the first.
-            if is_twin && rule.protocol == 0 {
-                if standing.remove(&twin) {
-                    changes.after.push(RoutingChange::AddRule(twin.clone()));
-                    changes.after.push(RoutingChange::DeleteRule(rule.clone()));
+            if let Some(state) = state
+                && rule.protocol == 0
+            {
+                if *state == State::Standing {
+                    *state = State::Moved;
+                    after.push(RoutingChange::AddRule(twin.clone()));
+                    after.push(RoutingChange::DeleteRule(rule.clone()));
                 }
                 // Mostly it is still there and nothing happens.
-                changes.after.push(RoutingChange::AddRule(twin));
+                after.push(RoutingChange::AddRule(twin));
             }
         }
     }
-    changes.before.extend(missing.into_iter().map(RoutingChange::AddRule));
+    for (rule, state) in ours.iter().zip(states) {
+        if state == State::Missing {
+            changes.before.push(RoutingChange::AddRule((*rule).clone()));
+        }
+    }
 }
 
 /// The five shapes it makes; with priority, selector and action all in accord they are nobody else's. They
 /// carry no protocol, or the one iproute2 gives by default.
 fn is_of_shell_package(rule: &IpRule, mask: MarkMask) -> bool {
-    let expected = |index: u32, by_mark: bool, action: RuleAction| IpRule {
-        mark: by_mark.then(|| (mask.spread(index), mask.bits())),
-        input_device: rule.input_device.clone().filter(|_| !by_mark),
-        ..IpRule::new(rule.family, rule.priority, action, rule.protocol)
-    };
     let (base, index) = (rule.priority / 1000, rule.priority % 1000);
     let is_interface = (1..=u32::from(mask.max_interfaces())).contains(&index);
-    let shape = match base {
-        1 if is_interface && rule.input_device.is_some() => expected(index, false, RuleAction::Lookup(index)),
-        2 if is_interface => expected(index, true, RuleAction::Lookup(index)),
-        2 if index == mask.blackhole_index() => expected(index, true, RuleAction::Blackhole),
-        2 if index == mask.unreachable_index() => expected(index, true, RuleAction::Unreachable),
-        3 if is_interface => expected(index, true, RuleAction::Unreachable),
+    let action = match base {
+        1 if is_interface && rule.input_device.is_some() => RuleAction::Lookup(index),
+        2 if is_interface => RuleAction::Lookup(index),
+        2 if index == mask.blackhole_index() => RuleAction::Blackhole,
+        2 if index == mask.unreachable_index() => RuleAction::Unreachable,
+        3 if is_interface => RuleAction::Unreachable,
         _ => return false,
     };
+    let mut shape = IpRule::new(rule.family, rule.priority, action, rule.protocol);
+    if base == 1 {
+        shape.input_device = rule.input_device.clone();
+    } else {
+        shape.mark = Some((mask.spread(index), mask.bits()));
+    }
     matches!(rule.protocol, 0 | 3) && *rule == shape
 }
 
 /// Where the shell package's rule for a mark leads all routes are copies that it made, and left behind, too.
-fn abandoned_tables(rules: &[IpRule], leftovers: Leftovers) -> SortedSet<u32> {
-    let Leftovers::TakeOver(mask) = leftovers else { return SortedSet::new() };
-    let is_proof = |rule: &&IpRule| rule.mark.is_some() && is_of_shell_package(rule, mask);
-    let tables = rules.iter().filter(is_proof).filter_map(|rule| match rule.action {
-        RuleAction::Lookup(table) => Some(table),
-        _ => None,
-    });
-    // A wide mask has room for numbers that mean default, main and local.
-    tables.filter(|table| !(253..=255).contains(table)).collect()
+fn abandoned_tables(rules: &[IpRule], leftovers: Leftovers) -> Vec<u32> {
+    let mut tables = Vec::new();
+    let Leftovers::TakeOver(mask) = leftovers else { return tables };
+    for rule in rules.iter().filter(|rule| rule.mark.is_some()) {
+        // A wide mask has room for numbers that mean default, main and local.
+        if let RuleAction::Lookup(table) = rule.action
+            && !(253..=255).contains(&table)
+            && is_of_shell_package(rule, mask)
+        {
+            tables.push(table);
+        }
+    }
+    tables
 }
 
 fn diff_routes(
@@ -118,12 +142,15 @@ fn diff_routes(
     leftovers: Leftovers,
     changes: &mut RoutingChanges,
 ) {
+    let routes = canonical_routes(observed, wanted, leftovers);
+    let places = places(&routes);
     // A gateway must be reachable by the time its route is added, perhaps by another route of that table.
-    let (gatewayed, direct): (Vec<Place>, Vec<Place>) = places(observed, wanted, leftovers)
-        .into_iter()
-        .partition(|place| place.wanted.iter().any(has_gateway));
-    for place in direct.into_iter().chain(gatewayed) {
-        diff_place(place, leftovers, changes);
+    for is_turn_of_gateways in [false, true] {
+        for place in &places {
+            if place.wanted.iter().any(has_gateway) == is_turn_of_gateways {
+                diff_place(place, leftovers, changes);
+            }
+        }
     }
 }
 
@@ -137,38 +164,52 @@ enum Side {
     Abandoned,
 }
 
-/// Every key that we want or hold a route of, in order.
-fn places(observed: &Observed<'_>, wanted: &[Route], leftovers: Leftovers) -> Vec<Place> {
-    let mut routes: Vec<(RouteKey, Side, Route)> = Vec::new();
-    let mut add = |side: Side, route: Route| routes.push((route.key(), side, route));
-    wanted.iter().for_each(|route| add(Side::Wanted, as_ours(&route.canonical())));
-    observed.own_routes.iter().for_each(|route| add(Side::Ours, route.canonical()));
+fn canonical_routes(observed: &Observed<'_>, wanted: &[Route], leftovers: Leftovers) -> Vec<(Side, Route)> {
+    let mut routes = Vec::new();
     // Main may be long, and none of its business is ours.
-    let tables: SortedSet<u32> = wanted.iter().map(|route| route.table).collect();
+    let mut tables = Vec::new();
+    for route in wanted {
+        routes.push((Side::Wanted, as_ours(&route.canonical())));
+        if !tables.contains(&route.table) {
+            tables.push(route.table);
+        }
+    }
+    for route in observed.own_routes {
+        routes.push((Side::Ours, route.canonical()));
+    }
     let abandoned = abandoned_tables(observed.rules, leftovers);
     for route in observed.foreign_routes {
         if abandoned.contains(&route.table) {
-            add(Side::Abandoned, route.canonical());
+            routes.push((Side::Abandoned, route.canonical()));
         } else if tables.contains(&route.table) {
-            add(Side::Foreign, route.canonical());
+            routes.push((Side::Foreign, route.canonical()));
         }
     }
-    sort_by(&mut routes, &|one, other| one.0.cmp(&other.0));
+    routes
+}
+
+/// Every key that we want or hold a route of, in order.
+fn places(routes: &[(Side, Route)]) -> Vec<Place<'_>> {
+    let mut in_order: Vec<&(Side, Route)> = routes.iter().collect();
+    in_order.sort_by(|one, other| one.1.key().cmp(&other.1.key()));
     let mut places: Vec<Place> = Vec::new();
     let mut last = None;
-    for (key, side, route) in routes {
-        if last.as_ref() != Some(&key) {
+    for (side, route) in in_order {
+        let key = Some(route.key());
+        if last != key {
             // A key that is only others' is none of our business.
-            if side == Side::Foreign {
+            if *side == Side::Foreign {
                 continue;
             }
             places.push(Place::default());
-            last = Some(key);
+            last = key;
         }
         let Some(place) = places.last_mut() else { continue };
-        place.is_abandoned |= side == Side::Abandoned;
-        let list = if side == Side::Wanted { &mut place.wanted } else { &mut place.held };
-        list.push(route);
+        place.is_abandoned |= *side == Side::Abandoned;
+        match side {
+            Side::Wanted => place.wanted.push(route.clone()),
+            _ => place.held.push(route),
+        }
     }
     places
 }

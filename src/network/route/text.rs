@@ -75,7 +75,7 @@ fn write_head(f: &mut Formatter<'_>, route: &Route) -> fmt::Result {
     } else {
         write!(f, "{}", route.destination)?;
     }
-    if let Some(source) = route.source {
+    if let Some(source) = &route.source {
         write!(f, " from {source}")?;
     }
     if route.tos != 0 {
@@ -103,7 +103,7 @@ fn write_tail(f: &mut Formatter<'_>, route: &Route) -> fmt::Result {
         200 => f.write_str(" scope site")?,
         number => write!(f, " scope {number}")?,
     }
-    if let Some(source) = route.preferred_source {
+    if let Some(source) = &route.preferred_source {
         write!(f, " src {source}")?;
     }
     if route.metric != 0 {

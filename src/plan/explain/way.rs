@@ -7,8 +7,8 @@ use crate::address::{Family, Prefix};
 use crate::network::source::{Reach, reach};
 use crate::network::{
     DeviceAddress, IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_LOCAL, TABLE_MAIN,
+    sort_routes, sort_rules,
 };
-use crate::sorted::sort_by;
 
 use super::super::{Uplink, routing};
 use super::{Question, Situation};
@@ -62,7 +62,9 @@ impl<'w, 'a> Ways<'w, 'a> {
         let Situation { config, network, .. } = *situation;
         let family = question.family();
         let mut rules = routing::rules(config, network, uplinks);
-        rules.extend(situation.other_rules.iter().filter(|rule| rule.protocol != OUR_PROTOCOL).cloned());
+        for rule in situation.other_rules.iter().filter(|rule| rule.protocol != OUR_PROTOCOL) {
+            rules.push(rule.clone());
+        }
         for (priority, table) in OWN_RULES {
             // What was read from the kernel has them.
             if !rules.iter().any(|rule| rule.family == family && rule.priority == priority) {
@@ -70,10 +72,11 @@ impl<'w, 'a> Ways<'w, 'a> {
             }
         }
         rules.retain(|rule| rule.family == family);
-        sort_by(&mut rules, &|one, other| one.priority.cmp(&other.priority));
         let mut routes = routing::routes(config, network, uplinks);
-        routes.extend(network.routes.iter().cloned());
         routes.retain(|route| route.family == family);
+        for route in network.routes.iter().filter(|route| route.family == family) {
+            routes.push(route.clone());
+        }
         Ways { situation, uplinks, question, source: question.source, rules, routes }
     }
 
@@ -84,20 +87,18 @@ impl<'w, 'a> Ways<'w, 'a> {
         let of_mark = |one: &&Uplink<'a>| {
             one.interface.family == family && mark != 0 && mask.interface(one.interface.id) == mark
         };
-        let interface = self.uplinks.iter().find(of_mark).map(|one| one.interface.name.as_str());
+        let marked = self.uplinks.iter().find(of_mark);
         let place = self.place(mark);
-        let by_device = || {
-            let Place::Leaves(hop) = &place else { return None };
-            let leaves_by = |one: &&Uplink<'a>| {
-                one.interface.family == self.question.family()
+        let mut leaving = marked;
+        if let (None, Place::Leaves(hop)) = (marked, &place) {
+            leaving = self.uplinks.iter().find(|one| {
+                one.interface.family == family
                     && one.device.as_ref().is_some_and(|device| hop.devices.contains(device))
-            };
-            self.uplinks.iter().find(leaves_by).map(|one| one.interface.name.as_str())
-        };
-        let source = interface
-            .or_else(by_device)
-            .and_then(|name| self.situation.network.source_address(name, self.question.family()));
-        Way { interface, mark, weight: 1, place, source }
+            });
+        }
+        let name = |uplink: &Uplink<'a>| uplink.interface.name.as_str();
+        let source = leaving.and_then(|uplink| self.situation.network.source_address(name(uplink), family));
+        Way { interface: marked.map(name), mark, weight: 1, place, source }
     }
 
     /// By which device the router's own packets would leave before we mark them.
@@ -139,7 +140,9 @@ impl<'w, 'a> Ways<'w, 'a> {
     }
 
     fn place(&self, mark: u32) -> Place {
-        for rule in self.rules.iter().filter(|rule| self.meets(rule, mark)) {
+        let mut rules: Vec<&IpRule> = self.rules.iter().filter(|rule| self.meets(rule, mark)).collect();
+        sort_rules(&mut rules, &|one, other| one.priority.cmp(&other.priority));
+        for rule in rules {
             match rule.action {
                 RuleAction::Lookup(table) => {
                     if let Some(place) = self.look_up(table) {
@@ -183,11 +186,13 @@ impl<'w, 'a> Ways<'w, 'a> {
                 && route.destination.contains(destination)
                 && route.source.is_none_or(|from| source.is_some_and(|one| from.contains(one)))
         };
-        let specific = |route: &&Route| {
-            let from = route.source.map_or(0, Prefix::length);
-            (std::cmp::Reverse(route.destination.length()), std::cmp::Reverse(from), route.metric)
-        };
-        let route = self.routes.iter().filter(fits).min_by_key(specific)?;
+        let mut fitting: Vec<&Route> = self.routes.iter().filter(fits).collect();
+        sort_routes(&mut fitting, &|one, other| {
+            let lengths =
+                |route: &Route| (route.destination.length(), route.source.map_or(0, Prefix::length));
+            lengths(other).cmp(&lengths(one)).then(one.metric.cmp(&other.metric))
+        });
+        let route = fitting.first()?;
         match route.kind {
             RouteKind::Throw => None,
             RouteKind::Blackhole => Some(Place::Blackhole),
@@ -206,14 +211,16 @@ impl<'w, 'a> Ways<'w, 'a> {
 
 /// By which device packets from there come in: `None` for an address of the router's own.
 pub fn usual_device(network: &Network, source: IpAddr) -> Option<Option<String>> {
-    let addresses = network.devices.iter().flat_map(|device| &device.addresses);
-    if addresses.clone().any(|own| own.address == source) {
+    if network.has_address(source) {
         return Some(None);
     }
     let leads_there = |route: &&Route| {
         route.table == TABLE_MAIN && route.kind == RouteKind::Unicast && route.destination.contains(source)
     };
-    let nearest = |route: &&Route| (std::cmp::Reverse(route.destination.length()), route.metric);
-    let route = network.routes.iter().filter(leads_there).min_by_key(nearest)?;
-    route.devices().next().map(|device| Some(device.to_owned()))
+    let mut leading: Vec<&Route> = network.routes.iter().filter(leads_there).collect();
+    sort_routes(&mut leading, &|one, other| {
+        let order = other.destination.length().cmp(&one.destination.length());
+        order.then(one.metric.cmp(&other.metric))
+    });
+    leading.first()?.devices().next().map(|device| Some(device.to_owned()))
 }

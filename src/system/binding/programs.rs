@@ -36,12 +36,12 @@ pub(super) fn load(binding: &Binding) -> failure::Result<Vec<Program>> {
     Ok(vec![
         Program::load(Hook::SocketCreate, &finish(socket_create(binding))?)?,
         Program::load(Hook::Egress, &finish(egress(binding, other_uplinks))?)?,
-        load_with_best_refusal(Hook::Connect4, |refusal| connect_ipv4(binding.family, refusal))?,
-        load_with_best_refusal(Hook::Connect6, |refusal| connect_ipv6(binding.family, refusal))?,
+        load_with_best_refusal(Hook::Connect4, &|refusal| connect_ipv4(binding.family, refusal))?,
+        load_with_best_refusal(Hook::Connect6, &|refusal| connect_ipv6(binding.family, refusal))?,
     ])
 }
 
-fn load_with_best_refusal(hook: Hook, program: impl Fn(Refusal) -> Assembly) -> failure::Result<Program> {
+fn load_with_best_refusal(hook: Hook, program: &dyn Fn(Refusal) -> Assembly) -> failure::Result<Program> {
     let best = finish(program(Refusal::NetworkUnreachable))?;
     match Program::load(hook, &best) {
         // The function is unknown to this kernel.

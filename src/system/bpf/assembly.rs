@@ -1,8 +1,6 @@
 //! The few BPF instructions we need, as values, and their encoding for this machine. Jumps go forward to
 //! labels; the distance is worked out when the program is complete.
 
-use crate::sorted::SortedMap;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Register {
     /// The verdict, at exit.
@@ -36,7 +34,7 @@ pub struct Instruction {
 pub struct Assembly {
     instructions: Vec<Instruction>,
     jumps: Vec<(usize, Label)>,
-    labels: SortedMap<Label, usize>,
+    labels: Vec<(Label, usize)>,
 }
 
 impl Instruction {
@@ -112,7 +110,7 @@ impl Assembly {
     }
 
     pub fn label(&mut self, label: Label) {
-        self.labels.insert(label, self.instructions.len());
+        self.labels.push((label, self.instructions.len()));
     }
 
     /// The verifier refuses code that nothing reaches, so the ends of a program are only added where needed.
@@ -124,7 +122,8 @@ impl Assembly {
     pub fn finish(self) -> Option<Vec<Instruction>> {
         let mut instructions = self.instructions;
         for (position, label) in self.jumps {
-            let distance = self.labels.get(&label)?.checked_sub(position + 1)?;
+            let (_, target) = self.labels.iter().find(|(known, _)| *known == label)?;
+            let distance = target.checked_sub(position + 1)?;
             instructions.get_mut(position)?.offset = i16::try_from(distance).ok()?;
         }
         Some(instructions)

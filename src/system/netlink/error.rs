@@ -2,23 +2,39 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Deref;
 
 use super::super::failure::Failure;
-use super::message::{Attributes, Message};
+use super::message::{Attribute, Message};
 use super::{NLMSG_ERROR, flag};
 
-/// The kernel's refusal of one request, or a failure of the socket itself (`sequence` 0).
+/// The kernel's refusal of one request, or a failure of the socket itself (`sequence` 0). One word, since
+/// results are handed on through many functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetlinkError {
+    refusal: Box<Refusal>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
     pub errno: i32,
     pub sequence: u32,
     /// The kernel's own words (extended acknowledgement), where it has any.
     pub detail: Option<String>,
 }
 
+impl Deref for NetlinkError {
+    type Target = Refusal;
+
+    fn deref(&self) -> &Refusal {
+        &self.refusal
+    }
+}
+
 impl NetlinkError {
-    pub(super) fn protocol(detail: &str) -> NetlinkError {
-        NetlinkError { errno: libc::EPROTO, sequence: 0, detail: Some(detail.to_owned()) }
+    /// One that the kernel did not say.
+    pub fn new(errno: i32, detail: Option<String>) -> NetlinkError {
+        NetlinkError { refusal: Box::new(Refusal { errno, sequence: 0, detail }) }
     }
 
     /// The kernel was built without what we asked for.
@@ -48,7 +64,7 @@ impl From<NetlinkError> for Failure {
 
 impl From<io::Error> for NetlinkError {
     fn from(error: io::Error) -> Self {
-        NetlinkError { errno: error.raw_os_error().unwrap_or(libc::EIO), sequence: 0, detail: None }
+        NetlinkError::new(error.raw_os_error().unwrap_or(libc::EIO), None)
     }
 }
 
@@ -60,11 +76,10 @@ pub(super) fn error_in(message: &Message<'_>) -> Option<NetlinkError> {
     }
     // An error answer quotes the header of the request (16 bytes, since the payload is capped).
     let skip = if message.kind == NLMSG_ERROR { 20 } else { 4 };
-    let detail = (message.flags & flag::ACK_TLVS != 0)
-        .then(|| Attributes::new(message.payload.get(skip..).unwrap_or(&[])))
-        .into_iter()
-        .flatten()
-        .find(|attribute| attribute.kind == 1)
-        .map(|attribute| attribute.text());
-    Some(NetlinkError { errno: code.checked_neg().unwrap_or(libc::EIO), sequence: message.sequence, detail })
+    let mut detail = None;
+    if message.flags & flag::ACK_TLVS != 0 {
+        detail = Attribute::within(message.payload, skip, 1).map(|attribute| attribute.text());
+    }
+    let errno = code.checked_neg().unwrap_or(libc::EIO);
+    Some(NetlinkError { refusal: Box::new(Refusal { errno, sequence: message.sequence, detail }) })
 }

@@ -195,6 +195,16 @@ impl<'a> Attribute<'a> {
     pub fn nested(&self) -> Attributes<'a> {
         Attributes::new(self.value)
     }
+
+    /// The first of that kind in a nest.
+    pub fn inner(&self, kind: u16) -> Option<Attribute<'a>> {
+        Attribute::within(self.value, 0, kind)
+    }
+
+    /// The first of that kind behind so many bytes.
+    pub fn within(bytes: &'a [u8], skipped: usize, kind: u16) -> Option<Attribute<'a>> {
+        Attributes::new(bytes.get(skipped..)?).find(|attribute| attribute.kind == kind)
+    }
 }
 
 /// A run of attributes; ends at the first that is malformed.

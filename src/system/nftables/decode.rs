@@ -5,7 +5,7 @@ use crate::address::Span;
 use crate::nft::{BaseChain, BaseKind, Hook, ObservedChain, ObservedRule};
 use crate::sorted::sort_by;
 
-use super::super::netlink::{Attribute, Attributes};
+use super::super::netlink::Attribute;
 use super::key;
 use super::numbers::expression::{self, counter};
 use super::numbers::{LIST_ITEM, chain, data, elements, rule, set, table, user_data};
@@ -53,15 +53,13 @@ pub fn table_name(payload: &[u8]) -> Option<String> {
 
 /// Somebody switched the table off.
 pub fn is_dormant(payload: &[u8]) -> bool {
-    let flags = attribute(payload, table::FLAGS).and_then(|flags| flags.be32()).unwrap_or(0);
-    flags & table::DORMANT != 0
+    number(payload, table::FLAGS) & table::DORMANT != 0
 }
 
 /// Name and content of a chain of `table`; chains that belong to a rule are part of that rule.
 pub fn chain(payload: &[u8], table: &str) -> Option<(String, ObservedChain)> {
     let belongs = attribute(payload, chain::TABLE)?.text() == table;
-    let flags = attribute(payload, chain::FLAGS).and_then(|flags| flags.be32()).unwrap_or(0);
-    if !belongs || flags & chain::BINDING != 0 {
+    if !belongs || number(payload, chain::FLAGS) & chain::BINDING != 0 {
         return None;
     }
     let name = attribute(payload, chain::NAME)?.text();
@@ -90,7 +88,7 @@ pub fn set(payload: &[u8], table: &str) -> Option<DecodedSet> {
     if attribute(payload, set::TABLE)?.text() != table {
         return None;
     }
-    let flags = attribute(payload, set::FLAGS).and_then(|flags| flags.be32()).unwrap_or(0);
+    let flags = number(payload, set::FLAGS);
     if flags & set::ANONYMOUS != 0 {
         return None;
     }
@@ -110,9 +108,18 @@ pub fn set(payload: &[u8], table: &str) -> Option<DecodedSet> {
 
 /// The elements in one answer, of a set whose key is `width` bytes.
 pub fn edges(payload: &[u8], width: usize) -> Vec<Edge> {
-    let list = attribute(payload, elements::LIST);
-    let items = list.iter().flat_map(Attribute::nested).filter(|item| item.kind == LIST_ITEM);
-    items.filter_map(|item| edge(&item, width)).collect()
+    let mut edges = Vec::new();
+    add_edges(payload, width, &mut edges);
+    edges
+}
+
+pub(super) fn add_edges(payload: &[u8], width: usize, edges: &mut Vec<Edge>) {
+    let Some(list) = attribute(payload, elements::LIST) else { return };
+    for item in list.nested() {
+        if item.kind == LIST_ITEM {
+            edges.extend(edge(&item, width));
+        }
+    }
 }
 
 /// Intervals from their edges. An interval without an end reaches to the next start, or to the top.
@@ -121,21 +128,20 @@ pub fn spans(mut edges: Vec<Edge>, width: usize) -> Vec<Span> {
     edges.dedup();
     let top =
         1u128.checked_shl(u32::try_from(width).unwrap_or(16).saturating_mul(8)).map_or(u128::MAX, |v| v - 1);
-    let high_before = |next: Option<&Edge>| next.map_or(Some(top), |next| next.value.checked_sub(1));
-    edges
-        .iter()
-        .enumerate()
-        .filter(|(_, edge)| edge.is_start)
-        .filter_map(|(position, edge)| {
-            let high = high_before(edges.get(position + 1))?;
-            (edge.value <= high).then_some(Span { low: edge.value, high })
-        })
-        .collect()
+    let mut spans = Vec::new();
+    for (position, edge) in edges.iter().enumerate() {
+        let next = edges.get(position + 1);
+        let high = next.map_or(Some(top), |next| next.value.checked_sub(1));
+        if let Some(high) = high.filter(|high| edge.is_start && edge.value <= *high) {
+            spans.push(Span { low: edge.value, high });
+        }
+    }
+    spans
 }
 
 fn base_chain(payload: &[u8]) -> Option<BaseChain> {
     let hook = attribute(payload, chain::HOOK)?;
-    let hooked = |kind| find(hook.nested(), kind).and_then(|number| number.be32());
+    let hooked = |kind| hook.inner(kind).and_then(|number| number.be32());
     let policy = attribute(payload, chain::POLICY).and_then(|policy| policy.be32());
     if policy.is_some_and(|policy| policy != chain::POLICY_ACCEPT) {
         return None;
@@ -159,20 +165,20 @@ fn base_chain(payload: &[u8]) -> Option<BaseChain> {
 
 /// Packets and bytes, if the expression is a counter.
 fn counted(item: Attribute<'_>) -> Option<(u64, u64)> {
-    if find(item.nested(), expression::NAME)?.text() != "counter" {
+    if item.inner(expression::NAME)?.text() != "counter" {
         return None;
     }
-    let numbers = find(item.nested(), expression::DATA)?;
-    let number = |kind| find(numbers.nested(), kind).and_then(|number| number.be64());
+    let numbers = item.inner(expression::DATA)?;
+    let number = |kind| numbers.inner(kind).and_then(|number| number.be64());
     Some((number(counter::PACKETS)?, number(counter::BYTES)?))
 }
 
 fn edge(item: &Attribute<'_>, width: usize) -> Option<Edge> {
-    let value = find(find(item.nested(), elements::KEY)?.nested(), data::VALUE)?.value;
+    let value = item.inner(elements::KEY)?.inner(data::VALUE)?.value;
     if value.len() != width || width > size_of::<u128>() {
         return None;
     }
-    let flags = find(item.nested(), elements::FLAGS).and_then(|flags| flags.be32()).unwrap_or(0);
+    let flags = item.inner(elements::FLAGS).and_then(|flags| flags.be32()).unwrap_or(0);
     Some(Edge {
         value: value.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)),
         is_start: flags & elements::INTERVAL_END == 0,
@@ -191,9 +197,10 @@ fn user_data_value(mut bytes: &[u8], wanted: u8) -> Option<&[u8]> {
 }
 
 fn attribute(payload: &[u8], kind: u16) -> Option<Attribute<'_>> {
-    find(Attributes::new(payload.get(HEADER..)?), kind)
+    Attribute::within(payload, HEADER, kind)
 }
 
-fn find(mut attributes: Attributes<'_>, kind: u16) -> Option<Attribute<'_>> {
-    attributes.find(|attribute| attribute.kind == kind)
+/// 0 where there is none.
+fn number(payload: &[u8], kind: u16) -> u32 {
+    attribute(payload, kind).and_then(|number| number.be32()).unwrap_or(0)
 }

@@ -48,7 +48,7 @@ pub fn batch(table: &str, changes: &[Change]) -> Result<Option<Batch>, TooLarge>
     for (position, change) in changes.iter().enumerate() {
         starts.push(builder.next_sequence());
         builder.change(change);
-        if builder.is_too_large {
+        if builder.is_too_large() {
             return Err(TooLarge { position });
         }
     }
@@ -94,18 +94,14 @@ impl<'t> Builder<'t> {
 
     fn change(&mut self, change: &Change) {
         match change {
-            Change::AddTable => self.message(message::NEW_TABLE, flag::CREATE, |out, name| {
-                out.put_text(table::NAME, name);
-                out.put_be32(table::FLAGS, 0);
-            }),
-            Change::DeleteTable => {
-                self.message(message::DELETE_TABLE, 0, |out, name| out.put_text(table::NAME, name));
+            Change::AddTable => {
+                self.message(message::NEW_TABLE, flag::CREATE, table::NAME).put_be32(table::FLAGS, 0);
             }
+            Change::DeleteTable => _ = self.message(message::DELETE_TABLE, 0, table::NAME),
             Change::AddSet(set) => self.add_set(set),
-            Change::DeleteSet(name) => self.message(message::DELETE_SET, 0, |out, table| {
-                out.put_text(set::TABLE, table);
-                out.put_text(set::NAME, name);
-            }),
+            Change::DeleteSet(name) => {
+                self.message(message::DELETE_SET, 0, set::TABLE).put_text(set::NAME, name);
+            }
             Change::AddElements { set, key, spans } => {
                 self.spans(message::NEW_ELEMENTS, flag::CREATE, set, *key, spans);
             }
@@ -113,14 +109,12 @@ impl<'t> Builder<'t> {
                 self.spans(message::DELETE_ELEMENTS, 0, set, *key, spans);
             }
             Change::AddChain(chain) => self.add_chain(chain),
-            Change::FlushChain(name) => self.message(message::DELETE_RULE, 0, |out, table| {
-                out.put_text(rule::TABLE, table);
-                out.put_text(rule::CHAIN, name);
-            }),
-            Change::DeleteChain(name) => self.message(message::DELETE_CHAIN, 0, |out, table| {
-                out.put_text(chain::TABLE, table);
-                out.put_text(chain::NAME, name);
-            }),
+            Change::FlushChain(name) => {
+                self.message(message::DELETE_RULE, 0, rule::TABLE).put_text(rule::CHAIN, name);
+            }
+            Change::DeleteChain(name) => {
+                self.message(message::DELETE_CHAIN, 0, chain::TABLE).put_text(chain::NAME, name);
+            }
             Change::AddRule { chain, rule } => self.add_rule(chain, rule),
         }
     }
@@ -131,37 +125,33 @@ impl<'t> Builder<'t> {
             SetContent::Computed(_) | SetContent::External => set::INTERVAL,
             SetContent::Remembered => set::TIMEOUT | set::DYNAMIC,
         };
-        self.message(message::NEW_SET, flag::CREATE, |out, table| {
-            out.put_text(set::TABLE, table);
-            out.put_text(set::NAME, &wanted.name);
-            out.put_be32(set::FLAGS, flags);
-            out.put_be32(set::KEY_TYPE, key::type_number(wanted.key));
-            out.put_be32(set::KEY_LENGTH, wire_length(key::width(wanted.key)));
-            out.put_be32(set::ID, id);
-            if wanted.content == SetContent::Remembered {
-                out.nest(set::DESCRIPTION, |out| out.put_be32(set::DESCRIPTION_SIZE, REMEMBERED_ENTRIES));
-            }
-            let mut note = byte_order_note(key::byte_order(wanted.key, Order::Sortable));
-            if let SetContent::Computed(_) = wanted.content {
-                note.extend_from_slice(&[user_data::COMPUTED, 0]);
-            }
-            out.put(set::USER_DATA, &note);
-        });
+        let out = self.message(message::NEW_SET, flag::CREATE, set::TABLE);
+        out.put_text(set::NAME, &wanted.name);
+        out.put_be32(set::FLAGS, flags);
+        out.put_be32(set::KEY_TYPE, key::type_number(wanted.key));
+        out.put_be32(set::KEY_LENGTH, wire_length(key::width(wanted.key)));
+        out.put_be32(set::ID, id);
+        if matches!(wanted.content, SetContent::Remembered) {
+            out.nest(set::DESCRIPTION, |out| out.put_be32(set::DESCRIPTION_SIZE, REMEMBERED_ENTRIES));
+        }
+        let mut note = byte_order_note(key::byte_order(wanted.key, Order::Sortable));
+        if let SetContent::Computed(_) = wanted.content {
+            note.extend_from_slice(&[user_data::COMPUTED, 0]);
+        }
+        out.put(set::USER_DATA, &note);
     }
 
     fn spans(&mut self, kind: u16, flags: u16, set: &str, key: Field, spans: &[Span]) {
-        let entries = spans.iter().map(|span| key::span_entry(key, *span));
-        self.elements(kind, flags, set, None, entries);
+        let mut entries = spans.iter().map(|span| key::span_entry(key, *span));
+        self.elements(kind, flags, set, None, &mut entries);
     }
 
     fn add_chain(&mut self, wanted: &Chain) {
-        self.message(message::NEW_CHAIN, flag::CREATE, |out, table| {
-            out.put_text(chain::TABLE, table);
-            out.put_text(chain::NAME, &wanted.name);
-            if let Some(base) = &wanted.base {
-                put_base(out, base);
-            }
-        });
+        let out = self.message(message::NEW_CHAIN, flag::CREATE, chain::TABLE);
+        out.put_text(chain::NAME, &wanted.name);
+        if let Some(base) = &wanted.base {
+            put_base(out, base);
+        }
     }
 
     fn add_rule(&mut self, chain: &str, rule: &Rule) {
@@ -171,38 +161,37 @@ impl<'t> Builder<'t> {
         }
         let program = encoded.program.payload();
         self.is_too_large |= program.has_overflow();
-        self.message(message::NEW_RULE, flag::CREATE | flag::APPEND, |out, table| {
-            out.put_text(rule::TABLE, table);
-            out.put_text(rule::CHAIN, chain);
-            out.nest(rule::EXPRESSIONS, |out| out.put_raw(program.bytes()));
-            out.put(rule::USER_DATA, &rule_user_data(rule));
-        });
+        let out = self.message(message::NEW_RULE, flag::CREATE | flag::APPEND, rule::TABLE);
+        out.put_text(rule::CHAIN, chain);
+        out.nest(rule::EXPRESSIONS, |out| out.put_raw(program.bytes()));
+        out.put(rule::USER_DATA, &rule_user_data(rule));
     }
 
     fn anonymous_set(&mut self, wanted: AnonymousSet) {
         self.take_set_id();
         self.is_too_large |= wanted.key_width > register::SPACE;
-        let size = wanted.entries.iter().map(element_count).fold(0, u32::saturating_add);
-        self.message(message::NEW_SET, flag::CREATE, |out, table| {
-            out.put_text(set::TABLE, table);
-            out.put_text(set::NAME, wanted.name());
-            out.put_be32(set::FLAGS, wanted.flags);
-            out.put_be32(set::KEY_TYPE, wanted.key_type);
-            out.put_be32(set::KEY_LENGTH, wire_length(wanted.key_width));
-            if wanted.flags & set::MAP != 0 {
-                out.put_be32(set::DATA_TYPE, set::VERDICT_DATA);
-            }
-            out.put_be32(set::ID, wanted.id);
-            out.nest(set::DESCRIPTION, |out| {
-                out.put_be32(set::DESCRIPTION_SIZE, size);
-                put_columns(out, &wanted.columns);
-            });
-            if let Some(order) = wanted.byte_order {
-                out.put(set::USER_DATA, &byte_order_note(order));
-            }
+        let mut size = 0u32;
+        for entry in &wanted.entries {
+            size = size.saturating_add(if matches!(entry.upper, Upper::Before(_)) { 2 } else { 1 });
+        }
+        let out = self.message(message::NEW_SET, flag::CREATE, set::TABLE);
+        out.put_text(set::NAME, wanted.name());
+        out.put_be32(set::FLAGS, wanted.flags);
+        out.put_be32(set::KEY_TYPE, wanted.key_type);
+        out.put_be32(set::KEY_LENGTH, wire_length(wanted.key_width));
+        if wanted.flags & set::MAP != 0 {
+            out.put_be32(set::DATA_TYPE, set::VERDICT_DATA);
+        }
+        out.put_be32(set::ID, wanted.id);
+        out.nest(set::DESCRIPTION, |out| {
+            out.put_be32(set::DESCRIPTION_SIZE, size);
+            put_columns(out, &wanted.columns);
         });
+        if let Some(order) = wanted.byte_order {
+            out.put(set::USER_DATA, &byte_order_note(order));
+        }
         let (name, id) = (wanted.name(), Some(wanted.id));
-        self.elements(message::NEW_ELEMENTS, flag::CREATE, name, id, wanted.entries.into_iter());
+        self.elements(message::NEW_ELEMENTS, flag::CREATE, name, id, &mut wanted.entries.into_iter());
     }
 
     /// In as many messages as it takes; an interval's two ends stay together.
@@ -212,24 +201,23 @@ impl<'t> Builder<'t> {
         flags: u16,
         name: &str,
         id: Option<u32>,
-        entries: impl Iterator<Item = Entry<'e>>,
+        entries: &mut dyn Iterator<Item = Entry<'e>>,
     ) {
-        let mut entries = entries.peekable();
-        while entries.peek().is_some() {
-            self.message(kind, flags, |out, table| {
-                out.put_text(elements::TABLE, table);
-                out.put_text(elements::SET, name);
-                if let Some(id) = id {
-                    out.put_be32(elements::SET_ID, id);
+        let mut next = entries.next();
+        while next.is_some() {
+            let out = self.message(kind, flags, elements::TABLE);
+            out.put_text(elements::SET, name);
+            if let Some(id) = id {
+                out.put_be32(elements::SET_ID, id);
+            }
+            out.nest(elements::LIST, |out| {
+                let start = out.len();
+                while out.len() - start < ELEMENTS_BYTES
+                    && let Some(entry) = next.take()
+                {
+                    put_entry(out, &entry);
+                    next = entries.next();
                 }
-                out.nest(elements::LIST, |out| {
-                    let start = out.len();
-                    while out.len() - start < ELEMENTS_BYTES
-                        && let Some(entry) = entries.next()
-                    {
-                        put_entry(out, &entry);
-                    }
-                });
             });
         }
     }
@@ -240,16 +228,21 @@ impl<'t> Builder<'t> {
         id
     }
 
-    fn message(&mut self, kind: u16, flags: u16, write: impl FnOnce(&mut Payload, &str)) {
-        let mut payload = Payload::new(&[INET, 0, 0, 0]);
-        write(&mut payload, self.table);
-        self.is_too_large |= payload.has_overflow();
+    /// A new one, begun with the name of the table.
+    fn message(&mut self, kind: u16, flags: u16, table_attribute: u16) -> &mut Payload {
         self.send_pending(0);
-        self.pending = Some((kind, flags, payload));
+        let mut payload = Payload::new(&[INET, 0, 0, 0]);
+        payload.put_text(table_attribute, self.table);
+        &mut self.pending.insert((kind, flags, payload)).2
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.is_too_large || self.pending.as_ref().is_some_and(|(_, _, payload)| payload.has_overflow())
     }
 
     fn send_pending(&mut self, more_flags: u16) {
         if let Some((kind, flags, payload)) = self.pending.take() {
+            self.is_too_large |= payload.has_overflow();
             self.sequence = self.sequence.wrapping_add(1);
             let flags = flags | more_flags | flag::REQUEST;
             netlink::append(&mut self.bytes, kind, flags, self.sequence, payload.bytes());
@@ -303,10 +296,6 @@ fn put_entry(out: &mut Payload, entry: &Entry) {
             out.put_be32(elements::FLAGS, elements::INTERVAL_END);
         });
     }
-}
-
-fn element_count(entry: &Entry) -> u32 {
-    if matches!(entry.upper, Upper::Before(_)) { 2 } else { 1 }
 }
 
 /// The comment as nft keeps it, and our fingerprint.

@@ -157,28 +157,32 @@ impl<'a> Translator<'a> {
             return self.compare(field, relation, only);
         }
         let order = order_for(list);
-        let entries: Vec<Entry> = match order {
-            Order::Register => list.iter().map(|range| key::single_entry(field, range, None)).collect(),
-            Order::Sortable => {
-                let spans = merge_spans(list.iter().map(|range| span_of(field, range)).collect());
-                spans.into_iter().map(|span| key::span_entry(field, span)).collect()
+        let (mut entries, mut spans) = (Vec::new(), Vec::new());
+        for range in list {
+            match order {
+                Order::Register => entries.push(key::single_entry(field, range, None)),
+                Order::Sortable => spans.push(span_of(field, range)),
             }
-        };
+        }
+        for span in merge_spans(spans) {
+            entries.push(key::span_entry(field, span));
+        }
         self.load_all(&[field], order);
         let set = self.anonymous_set(&[field], 0, order, entries);
         self.program.test_membership(set, relation);
     }
 
     fn dispatch(&mut self, fields: &[Field], elements: &'a [(Vec<ValueRange>, Verdict)]) {
-        let order = order_for(elements.iter().flat_map(|(ranges, _)| ranges));
-        let mut entries: Vec<Entry> = elements
-            .iter()
-            .map(|(ranges, verdict)| match (fields, &ranges[..], order) {
+        let is_single = elements.iter().all(|(ranges, _)| order_for(ranges) == Order::Register);
+        let order = if is_single { Order::Register } else { Order::Sortable };
+        let mut entries: Vec<Entry> = Vec::with_capacity(elements.len());
+        for (ranges, verdict) in elements {
+            entries.push(match (fields, &ranges[..], order) {
                 ([field], [range], Order::Register) => key::single_entry(*field, range, Some(verdict)),
                 ([field], [range], Order::Sortable) => key::range_entry(*field, range, Some(verdict)),
                 _ => key::concatenated_entry(fields, ranges, order, verdict),
-            })
-            .collect();
+            });
+        }
         if fields.len() == 1 && order == Order::Sortable {
             // An interval that touches another must come after it, or the kernel sees an overlap.
             sort_by(&mut entries, &|one, other| one.key.cmp(&other.key));
@@ -282,21 +286,24 @@ impl<'a> Translator<'a> {
             id: self.next_set_id,
             flags: set::ANONYMOUS | set::CONSTANT | kind,
             key_type: key::concatenated_type(fields),
-            key_width: fields.iter().map(|field| key::padded_width(*field)).sum(),
+            key_width: 0,
             columns: Vec::new(),
             byte_order: None,
             entries,
         };
+        for field in fields {
+            set.key_width += key::padded_width(*field);
+            if order == Order::Sortable && fields.len() > 1 {
+                set.columns.push(key::width(*field));
+            }
+        }
         if let [field] = fields {
             set.key_width = key::width(*field);
             set.byte_order = Some(key::byte_order(*field, order));
         }
         if order == Order::Sortable {
             set.flags |= set::INTERVAL;
-            if fields.len() > 1 {
-                set.flags |= set::CONCATENATION;
-                set.columns = fields.iter().map(|field| key::width(*field)).collect();
-            }
+            set.flags |= if fields.len() > 1 { set::CONCATENATION } else { 0 };
         }
         self.next_set_id = self.next_set_id.wrapping_add(1);
         let reference = SetReference { name: set.name(), id: Some(set.id) };
@@ -306,8 +313,8 @@ impl<'a> Translator<'a> {
 }
 
 /// Sets of single values are looked up by hash, others by order.
-fn order_for<'r>(ranges: impl IntoIterator<Item = &'r ValueRange>) -> Order {
-    if ranges.into_iter().all(ValueRange::is_single) { Order::Register } else { Order::Sortable }
+fn order_for(ranges: &[ValueRange]) -> Order {
+    if ranges.iter().all(ValueRange::is_single) { Order::Register } else { Order::Sortable }
 }
 
 /// Addresses are compared by prefix where they make one, as nft's text of them says.

@@ -28,56 +28,47 @@ impl Program {
     }
 
     pub fn load_header(&mut self, base: u32, offset: u32, length: usize, register: u32) {
-        self.add("payload", |out| {
-            out.put_be32(payload::DESTINATION, register);
-            out.put_be32(payload::BASE, base);
-            out.put_be32(payload::OFFSET, offset);
-            out.put_be32(payload::LENGTH, wire_length(length));
-        });
+        self.numbers(
+            "payload",
+            &[
+                (payload::DESTINATION, register),
+                (payload::BASE, base),
+                (payload::OFFSET, offset),
+                (payload::LENGTH, wire_length(length)),
+            ],
+        );
     }
 
     pub fn load_meta(&mut self, key: u32, register: u32) {
-        self.add("meta", |out| {
-            out.put_be32(meta::KEY, key);
-            out.put_be32(meta::DESTINATION, register);
-        });
+        self.numbers("meta", &[(meta::KEY, key), (meta::DESTINATION, register)]);
     }
 
     pub fn load_connection_mark(&mut self, register: u32) {
-        self.add("ct", |out| {
-            out.put_be32(ct::KEY, ct::MARK);
-            out.put_be32(ct::DESTINATION, register);
-        });
+        self.numbers("ct", &[(ct::KEY, ct::MARK), (ct::DESTINATION, register)]);
     }
 
     pub fn load_random(&mut self, modulus: u32, register: u32) {
-        self.add("numgen", |out| {
-            out.put_be32(numgen::DESTINATION, register);
-            out.put_be32(numgen::MODULUS, modulus);
-            out.put_be32(numgen::KIND, numgen::RANDOM);
-            out.put_be32(numgen::OFFSET, 0);
-        });
+        self.numbers(
+            "numgen",
+            &[
+                (numgen::DESTINATION, register),
+                (numgen::MODULUS, modulus),
+                (numgen::KIND, numgen::RANDOM),
+                (numgen::OFFSET, 0),
+            ],
+        );
     }
 
     pub fn store_mark(&mut self, register: u32) {
-        self.add("meta", |out| {
-            out.put_be32(meta::KEY, meta::MARK);
-            out.put_be32(meta::SOURCE, register);
-        });
+        self.numbers("meta", &[(meta::KEY, meta::MARK), (meta::SOURCE, register)]);
     }
 
     pub fn store_connection_mark(&mut self, register: u32) {
-        self.add("ct", |out| {
-            out.put_be32(ct::KEY, ct::MARK);
-            out.put_be32(ct::SOURCE, register);
-        });
+        self.numbers("ct", &[(ct::KEY, ct::MARK), (ct::SOURCE, register)]);
     }
 
     pub fn store_connection_label(&mut self, register: u32) {
-        self.add("ct", |out| {
-            out.put_be32(ct::KEY, ct::LABEL);
-            out.put_be32(ct::SOURCE, register);
-        });
+        self.numbers("ct", &[(ct::KEY, ct::LABEL), (ct::SOURCE, register)]);
     }
 
     /// Into the first register.
@@ -102,13 +93,16 @@ impl Program {
 
     /// A number of four bytes, from the machine's order to the one that sorts.
     pub fn turn_big_endian(&mut self, register: u32) {
-        self.add("byteorder", |out| {
-            out.put_be32(byteorder::SOURCE, register);
-            out.put_be32(byteorder::DESTINATION, register);
-            out.put_be32(byteorder::OPERATION, byteorder::HOST_TO_NETWORK);
-            out.put_be32(byteorder::LENGTH, 4);
-            out.put_be32(byteorder::SIZE, 4);
-        });
+        self.numbers(
+            "byteorder",
+            &[
+                (byteorder::SOURCE, register),
+                (byteorder::DESTINATION, register),
+                (byteorder::OPERATION, byteorder::HOST_TO_NETWORK),
+                (byteorder::LENGTH, 4),
+                (byteorder::SIZE, 4),
+            ],
+        );
     }
 
     pub fn compare(&mut self, relation: Relation, value: &[u8]) {
@@ -169,15 +163,15 @@ impl Program {
     }
 
     pub fn source_nat(&mut self, family: u8, address: &[u8]) {
-        self.add("immediate", |out| {
-            out.put_be32(immediate::DESTINATION, register::FIRST);
-            put_value(out, immediate::DATA, address);
-        });
-        self.add("nat", |out| {
-            out.put_be32(nat::KIND, nat::SOURCE);
-            out.put_be32(nat::FAMILY, u32::from(family));
-            out.put_be32(nat::ADDRESS_REGISTER, register::FIRST);
-        });
+        self.load_value(address);
+        self.numbers(
+            "nat",
+            &[
+                (nat::KIND, nat::SOURCE),
+                (nat::FAMILY, u32::from(family)),
+                (nat::ADDRESS_REGISTER, register::FIRST),
+            ],
+        );
     }
 
     pub fn count(&mut self) {
@@ -191,6 +185,15 @@ impl Program {
         self.add("log", |out| {
             out.put_text(log::PREFIX, prefix);
             out.put_be32(log::LEVEL, level);
+        });
+    }
+
+    /// An expression of nothing but numbers.
+    fn numbers(&mut self, name: &str, numbers: &[(u16, u32)]) {
+        self.add(name, |out| {
+            for (kind, number) in numbers {
+                out.put_be32(*kind, *number);
+            }
         });
     }
 

@@ -1,9 +1,10 @@
 //! What a field looks like in a register and in the key of a set: width, type and byte order; and the
 //! entries of sets as the kernel takes them. Pure.
 
-use crate::address::Span;
+use crate::address::{Family, Span};
 use crate::nft::{Field, Value, ValueRange, Verdict};
 
+use super::super::route::addresses::bytes as address_bytes;
 use super::numbers::user_data;
 
 /// Device names, NUL padded.
@@ -57,19 +58,16 @@ pub fn padded_width(field: Field) -> usize {
 
 /// nft's number of the type; the kernel only keeps it for listings.
 pub fn type_number(field: Field) -> u32 {
-    if let Field::Random { .. } = field {
-        return INTEGER;
-    }
-    match field.type_name() {
-        "nf_proto" => 2,
-        "ipv4_addr" => 7,
-        "ipv6_addr" => 8,
-        "inet_proto" => 12,
-        "inet_service" => 13,
-        "mark" => MARK,
-        "icmpv6_type" => 29,
-        "ifname" => 41,
-        _ => INTEGER,
+    match field {
+        Field::NetworkFamily => 2,
+        Field::Source(Family::Ipv4) | Field::Destination(Family::Ipv4) => 7,
+        Field::Source(Family::Ipv6) | Field::Destination(Family::Ipv6) => 8,
+        Field::Protocol => 12,
+        Field::SourcePort | Field::DestinationPort => 13,
+        Field::Mark { .. } | Field::ConnectionMark { .. } => MARK,
+        Field::Icmpv6Type => 29,
+        Field::InputDevice | Field::OutputDevice => 41,
+        Field::Random { .. } => INTEGER,
     }
 }
 
@@ -119,8 +117,7 @@ pub fn value_bytes(field: Field, value: &Value, order: Order) -> Vec<u8> {
         Order::Sortable => number.to_be_bytes().to_vec(),
     };
     let mut bytes = match value {
-        Value::Address(std::net::IpAddr::V4(address)) => address.octets().to_vec(),
-        Value::Address(std::net::IpAddr::V6(address)) => address.octets().to_vec(),
+        Value::Address(address) => address_bytes(*address),
         Value::Port(port) => port.to_be_bytes().to_vec(),
         Value::Byte(byte) => vec![*byte],
         Value::Device(name) => name.as_bytes().to_vec(),
@@ -163,22 +160,19 @@ pub fn concatenated_entry<'a>(
     order: Order,
     verdict: &'a Verdict,
 ) -> Entry<'a> {
-    let corner = |side: fn(&ValueRange) -> &Value| -> Vec<u8> {
-        fields
-            .iter()
-            .zip(ranges)
-            .flat_map(|(field, range)| {
-                let mut bytes = value_bytes(*field, side(range), order);
-                bytes.resize(padded_width(*field), 0);
-                bytes
-            })
-            .collect()
-    };
+    let (mut low, mut high) = (Vec::new(), Vec::new());
+    for (field, range) in fields.iter().zip(ranges) {
+        for (corner, value) in [(&mut low, &range.low), (&mut high, &range.high)] {
+            let end = corner.len() + padded_width(*field);
+            corner.extend(value_bytes(*field, value, order));
+            corner.resize(end, 0);
+        }
+    }
     let upper = match order {
         Order::Register => Upper::Same,
-        Order::Sortable => Upper::Last(corner(|range| &range.high)),
+        Order::Sortable => Upper::Last(high),
     };
-    Entry { key: corner(|range| &range.low), upper, verdict: Some(verdict) }
+    Entry { key: low, upper, verdict: Some(verdict) }
 }
 
 /// The next value of the same width; `None` after the last.

@@ -1,54 +1,33 @@
 //! What sets of somebody else's table hold, for copies of them: rules cannot look into another table.
 
 use crate::address::{Family, Prefix, Span, merge_spans, span_prefixes};
-use crate::sorted::{SortedMap, SortedSet};
+use crate::sorted::SortedMap;
 
 use super::super::netlink::{self, NetlinkError, Socket};
 use super::decode::{self, DecodedSet};
-use super::numbers::{message, set};
-use super::{ATTEMPTS, Questions, request_in};
+use super::{ATTEMPTS, Questions};
 
 type Contents = SortedMap<String, Vec<Prefix>>;
 
 /// The addresses in those of the named sets that exist and hold addresses, timeouts left aside. Sets of
 /// anything else, maps and concatenations are passed over.
-pub fn address_sets(table: &str, names: &SortedSet<&str>) -> Result<Contents, NetlinkError> {
+pub fn address_sets(table: &str, names: &[&str]) -> Result<Contents, NetlinkError> {
     if names.is_empty() {
         return Ok(Contents::new());
     }
     let mut socket = Socket::open(netlink::NETFILTER)?;
-    for _ in 1..ATTEMPTS {
-        match read_once(&mut socket, table, names) {
-            Ok((contents, true)) => return Ok(contents),
+    let mut attempt = 1;
+    loop {
+        let mut questions = Questions { socket: &mut socket, generations: Vec::new() };
+        match questions.contents(table, names) {
+            Ok(contents) if questions.are_of_one_generation() || attempt == ATTEMPTS => return Ok(contents),
+            Ok(_) => {}
             // A set changed or went away between two questions.
-            Ok(_) | Err(NetlinkError { errno: libc::ENOENT, .. }) => {}
+            Err(error) if error.errno == libc::ENOENT && attempt < ATTEMPTS => {}
             Err(error) => return Err(error),
         }
+        attempt += 1;
     }
-    read_once(&mut socket, table, names).map(|(contents, _)| contents)
-}
-
-/// The contents, and whether all of them were seen at one time.
-fn read_once(
-    socket: &mut Socket,
-    table: &str,
-    names: &SortedSet<&str>,
-) -> Result<(Contents, bool), NetlinkError> {
-    let mut questions = Questions { socket, generations: Vec::new() };
-    let answers = match questions.ask(message::GET_SET, &request_in(set::TABLE, table)) {
-        // There is no such table.
-        Err(NetlinkError { errno: libc::ENOENT, .. }) => Vec::new(),
-        answers => answers?,
-    };
-    let mut contents = Contents::new();
-    for found in answers.iter().filter_map(|answer| decode::set(&answer.payload, table)) {
-        if let Some(family) = family_of(&found).filter(|_| names.contains(found.name.as_str())) {
-            let spans = questions.addresses(table, &found, family)?;
-            let prefixes = spans.into_iter().flat_map(|span| span_prefixes(family, span)).collect();
-            contents.insert(found.name, prefixes);
-        }
-    }
-    Ok((contents, questions.are_of_one_generation()))
 }
 
 fn family_of(set: &DecodedSet) -> Option<Family> {
@@ -60,6 +39,25 @@ fn family_of(set: &DecodedSet) -> Option<Family> {
 }
 
 impl Questions<'_> {
+    fn contents(&mut self, table: &str, names: &[&str]) -> Result<Contents, NetlinkError> {
+        let mut contents = Contents::new();
+        let sets = match self.sets(table) {
+            // There is no such table.
+            Err(error) if error.errno == libc::ENOENT => return Ok(contents),
+            sets => sets?,
+        };
+        for found in sets {
+            if let Some(family) = family_of(&found).filter(|_| names.contains(&found.name.as_str())) {
+                let mut prefixes = Vec::new();
+                for span in self.addresses(table, &found, family)? {
+                    prefixes.extend(span_prefixes(family, span));
+                }
+                contents.insert(found.name, prefixes);
+            }
+        }
+        Ok(contents)
+    }
+
     fn addresses(
         &mut self,
         table: &str,
@@ -68,10 +66,13 @@ impl Questions<'_> {
     ) -> Result<Vec<Span>, NetlinkError> {
         let width = usize::from(family.bits() / 8);
         let edges = self.edges(table, &set.name, width)?;
-        Ok(if set.is_interval {
-            merge_spans(decode::spans(edges, width))
-        } else {
-            merge_spans(edges.iter().map(|edge| Span::one(edge.value)).collect())
-        })
+        if set.is_interval {
+            return Ok(merge_spans(decode::spans(edges, width)));
+        }
+        let mut spans = Vec::new();
+        for edge in edges {
+            spans.push(Span::one(edge.value));
+        }
+        Ok(merge_spans(spans))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::netlink::{self, Attribute, Attributes, NetlinkError, Payload, Socket};
+use super::super::netlink::{self, Attribute, NetlinkError, Payload, Socket};
 use super::numbers::expression::{self, nat};
 use super::numbers::{message, rule};
 
@@ -25,16 +25,14 @@ pub fn is_anybody_translating(ours: &str) -> Result<Option<bool>, NetlinkError> 
 }
 
 fn translates(payload: &[u8], ours: &str) -> Option<bool> {
-    let attributes = || Some(Attributes::new(payload.get(HEADER..)?));
-    let is_ours = attributes()?.find(|one| one.kind == rule::TABLE)?.text() == ours;
-    let expressions = attributes()?.find(|one| one.kind == rule::EXPRESSIONS)?;
+    let is_ours = Attribute::within(payload, HEADER, rule::TABLE)?.text() == ours;
+    let expressions = Attribute::within(payload, HEADER, rule::EXPRESSIONS)?;
     Some(!is_ours && expressions.nested().any(|expression| is_source_nat(&expression).unwrap_or(false)))
 }
 
 fn is_source_nat(expression: &Attribute<'_>) -> Option<bool> {
-    let find = |wanted: u16| expression.nested().find(|one| one.kind == wanted);
-    let in_data = |wanted: u16| find(expression::DATA)?.nested().find(|one| one.kind == wanted);
-    Some(match find(expression::NAME)?.text().as_str() {
+    let in_data = |wanted: u16| expression.inner(expression::DATA)?.inner(wanted);
+    Some(match expression.inner(expression::NAME)?.text().as_str() {
         "masq" => true,
         "nat" => in_data(nat::KIND)?.be32()? == nat::SOURCE,
         "target" => {

@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::address::Family;
+use crate::address::{Family, Prefix};
 use crate::network::{Device, DeviceAddress};
-use crate::sorted::SortedMap;
 use crate::system::netlink::{Attributes, NetlinkError, Payload, Socket};
 
 pub(super) const NEW_ADDRESS: u16 = 20;
@@ -28,16 +27,17 @@ mod flag {
 }
 
 pub(super) fn dump_into(socket: &mut Socket, devices: &mut [Device]) -> Result<(), NetlinkError> {
-    let mut by_index: SortedMap<u32, Vec<DeviceAddress>> = SortedMap::new();
-    for answer in socket.dump(GET_ADDRESS, &Payload::new(&[0; HEADER]))? {
-        if let (NEW_ADDRESS, Some((index, address))) = (answer.kind, decode(&answer.payload)) {
-            by_index.or_default(index).push(address);
+    socket.dump_each(GET_ADDRESS, &Payload::new(&[0; HEADER]), &mut |message| match message {
+        None => devices.iter_mut().for_each(|device| device.addresses.clear()),
+        Some(message) if message.kind == NEW_ADDRESS => {
+            if let Some((index, address)) = decode(message.payload)
+                && let Some(device) = devices.iter_mut().find(|device| device.index == index)
+            {
+                device.addresses.push(address);
+            }
         }
-    }
-    for device in devices {
-        device.addresses = by_index.remove(&device.index).unwrap_or_default();
-    }
-    Ok(())
+        Some(_) => {}
+    })
 }
 
 /// With the index of the device it is on.
@@ -68,17 +68,30 @@ pub fn decode(payload: &[u8]) -> Option<(u32, DeviceAddress)> {
 }
 
 pub(super) fn family_of(number: u8) -> Option<Family> {
-    Family::BOTH.into_iter().find(|family| family.number() == number)
+    match number {
+        2 => Some(Family::Ipv4),
+        10 => Some(Family::Ipv6),
+        _ => None,
+    }
 }
 
-pub(super) fn parse(family: Family, bytes: &[u8]) -> Option<IpAddr> {
+#[inline(never)]
+pub(in crate::system) fn parse(family: Family, bytes: &[u8]) -> Option<IpAddr> {
     Some(match family {
         Family::Ipv4 => IpAddr::from(*bytes.first_chunk::<4>()?),
         Family::Ipv6 => IpAddr::from(*bytes.first_chunk::<16>()?),
     })
 }
 
-pub(super) fn bytes(address: IpAddr) -> Vec<u8> {
+/// Nothing for none, nor for one that holds everything.
+pub(super) fn put_prefix(payload: &mut Payload, kind: u16, prefix: Option<Prefix>) {
+    if let Some(prefix) = prefix.filter(|prefix| prefix.length() > 0) {
+        payload.put(kind, &bytes(prefix.address()));
+    }
+}
+
+#[inline(never)]
+pub(in crate::system) fn bytes(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),

@@ -23,19 +23,19 @@ mod attribute {
 /// RTEXT_FILTER_SKIP_STATS: counters are half of the answer and nothing to us.
 const WITHOUT_STATISTICS: u32 = 1 << 3;
 
-/// Names by index and back, as they were at one moment.
+/// Names by index, as they were at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceIndex {
     names: SortedMap<u32, String>,
-    numbers: SortedMap<String, u32>,
 }
 
 impl DeviceIndex {
     pub fn of(devices: &[Device]) -> DeviceIndex {
-        DeviceIndex {
-            names: devices.iter().map(|device| (device.index, device.name.clone())).collect(),
-            numbers: devices.iter().map(|device| (device.name.clone(), device.index)).collect(),
+        let mut names = SortedMap::new();
+        for device in devices {
+            names.insert(device.index, device.name.clone());
         }
+        DeviceIndex { names }
     }
 
     pub fn name(&self, index: u32) -> Option<&str> {
@@ -43,20 +43,23 @@ impl DeviceIndex {
     }
 
     pub fn number(&self, name: &str) -> Result<u32, NetlinkError> {
-        self.numbers.get(name).copied().ok_or_else(|| NetlinkError {
-            errno: libc::ENODEV,
-            sequence: 0,
-            detail: Some(name.to_owned()),
-        })
+        match self.names.iter().find(|(_, known)| *known == name) {
+            Some((index, _)) => Ok(*index),
+            None => Err(NetlinkError::new(libc::ENODEV, Some(name.to_owned()))),
+        }
     }
 }
 
 pub(super) fn dump(socket: &mut Socket) -> Result<Vec<Device>, NetlinkError> {
     let mut payload = Payload::new(&[0; HEADER]);
     payload.put_u32(attribute::EXTENSION_MASK, WITHOUT_STATISTICS);
-    let answers = socket.dump(GET_LINK, &payload)?;
-    let links = answers.iter().filter(|answer| answer.kind == NEW_LINK);
-    Ok(links.filter_map(|answer| decode(&answer.payload)).collect())
+    let mut devices = Vec::new();
+    socket.dump_each(GET_LINK, &payload, &mut |message| match message {
+        None => devices.clear(),
+        Some(message) if message.kind == NEW_LINK => devices.extend(decode(message.payload)),
+        Some(_) => {}
+    })?;
+    Ok(devices)
 }
 
 /// The device without its addresses, which come separately.
@@ -74,8 +77,7 @@ pub fn decode(payload: &[u8]) -> Option<Device> {
             attribute::NAME => device.name = attribute.text(),
             attribute::CARRIER => device.carrier = attribute.u8()? != 0,
             attribute::LINK_INFO => {
-                device.kind =
-                    attribute.nested().find(|one| one.kind == attribute::KIND).map(|one| one.text());
+                device.kind = attribute.inner(attribute::KIND).map(|one| one.text());
             }
             _ => {}
         }

@@ -47,16 +47,23 @@ pub fn address_listing(family: Family) -> Result<String, NetlinkError> {
             link.addresses.push(address);
         }
     }
-    let with_addresses = links.iter().filter(|link| !link.addresses.is_empty());
-    Ok(with_addresses.map(|link| Among { link, all: &all }.to_string()).collect())
+    let mut text = String::new();
+    for link in links.iter().filter(|link| !link.addresses.is_empty()) {
+        text.push_str(&Among { link, all: &all }.to_string());
+    }
+    Ok(text)
 }
 
 fn dump_links(socket: &mut Socket, family: u8) -> Result<Vec<ListedLink>, NetlinkError> {
     let mut header = [0; links::HEADER];
     header[0] = family;
-    let answers = socket.dump(GET_LINK, &Payload::new(&header))?;
-    let links = answers.iter().filter(|answer| answer.kind == NEW_LINK);
-    Ok(links.filter_map(|answer| ListedLink::decode(&answer.payload)).collect())
+    let mut links = Vec::new();
+    for answer in socket.dump(GET_LINK, &Payload::new(&header))? {
+        if answer.kind == NEW_LINK {
+            links.extend(ListedLink::decode(&answer.payload));
+        }
+    }
+    Ok(links)
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,14 +225,14 @@ impl Display for ListedAddress {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(if self.local.is_ipv4() { "    inet" } else { "    inet6" })?;
         write!(f, " {}", self.local)?;
-        if let Some(peer) = self.peer {
+        if let Some(peer) = &self.peer {
             write!(f, " peer {peer}")?;
         }
         write!(f, "/{}", self.length)?;
         if self.metric != 0 {
             write!(f, " metric {}", self.metric)?;
         }
-        if let Some(broadcast) = self.broadcast {
+        if let Some(broadcast) = &self.broadcast {
             write!(f, " brd {broadcast}")?;
         }
         match self.scope {
@@ -239,7 +246,10 @@ impl Display for ListedAddress {
         // The name of the first says otherwise in each family.
         let secondary = if self.local.is_ipv4() { "secondary" } else { "temporary" };
         let is_permanent = self.flags & PERMANENT != 0;
-        for (bit, name) in [(0x01, secondary)].into_iter().chain(ADDRESS_FLAGS) {
+        if self.flags & 0x01 != 0 {
+            write!(f, "{secondary} ")?;
+        }
+        for (bit, name) in ADDRESS_FLAGS {
             if self.flags & bit != 0 {
                 write!(f, "{name} ")?;
             }
@@ -312,7 +322,14 @@ const UP: u32 = 0x1;
 const RUNNING: u32 = 0x40;
 
 fn flag_names(flags: u32) -> String {
-    let no_carrier = (flags & UP != 0 && flags & RUNNING == 0).then_some("NO-CARRIER");
-    let names = LINK_FLAGS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name);
-    no_carrier.into_iter().chain(names).collect::<Vec<_>>().join(",")
+    let mut names = Vec::new();
+    if flags & UP != 0 && flags & RUNNING == 0 {
+        names.push("NO-CARRIER");
+    }
+    for (bit, name) in LINK_FLAGS {
+        if flags & bit != 0 {
+            names.push(name);
+        }
+    }
+    names.join(",")
 }

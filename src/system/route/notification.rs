@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::system::netlink::{self, Answer, Attributes, NetlinkError, Socket};
+use crate::system::netlink::{self, Answer, Attribute, NetlinkError, Socket};
 
 use super::addresses::{self, DELETE_ADDRESS, NEW_ADDRESS, family_of, parse};
 use super::links::{self, DELETE_LINK, NEW_LINK};
@@ -96,12 +96,10 @@ impl Notification {
 fn neighbour(payload: &[u8], is_removed: bool) -> Option<Notification> {
     let [family, _, _, _, i0, i1, i2, i3, s0, s1, _, _] = *payload.first_chunk::<NEIGHBOUR_HEADER>()?;
     let family = family_of(family)?;
-    let address = Attributes::new(payload.get(NEIGHBOUR_HEADER..)?)
-        .find(|attribute| attribute.kind == NEIGHBOUR_ADDRESS)
-        .and_then(|attribute| parse(family, attribute.value))?;
+    let address = Attribute::within(payload, NEIGHBOUR_HEADER, NEIGHBOUR_ADDRESS)?;
     Some(Notification::Neighbour {
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
-        address,
+        address: parse(family, address.value)?,
         has_failed: u16::from_ne_bytes([s0, s1]) & NEIGHBOUR_FAILED != 0,
         is_removed,
     })

@@ -10,7 +10,7 @@ use crate::network::{Hop, MetricValue, Route, RouteKind, attribute as kept};
 use crate::sorted::SortedMap;
 use crate::system::netlink::{Attribute, Attributes, NetlinkError, Payload};
 
-use super::addresses::{bytes, family_of, parse};
+use super::addresses::{bytes, family_of, parse, put_prefix};
 use super::links::DeviceIndex;
 
 /// struct rtmsg.
@@ -63,7 +63,7 @@ pub fn decode(payload: &[u8], devices: &DeviceIndex) -> Option<Route> {
         return None;
     }
     let (table, kind) = (u32::from(table), RouteKind::from_number(kind)?);
-    let mut route = Route { tos, protocol, scope, ..bare(family, table, kind) };
+    let mut route = Route { tos, protocol, scope, ..Route::new(family, table, kind) };
     let mut hop = Hop { onlink: flags & u32::from(ONLINK) != 0, weight: 1, ..Hop::default() };
     for attribute in Attributes::new(payload.get(HEADER..)?) {
         match attribute.kind {
@@ -97,25 +97,6 @@ pub fn decode(payload: &[u8], devices: &DeviceIndex) -> Option<Route> {
     Some(route)
 }
 
-fn bare(family: Family, table: u32, kind: RouteKind) -> Route {
-    Route {
-        family,
-        table,
-        kind,
-        destination: Prefix::any(family),
-        source: None,
-        tos: 0,
-        protocol: 0,
-        scope: 0,
-        metric: 0,
-        hops: Vec::new(),
-        nexthop_id: None,
-        preferred_source: None,
-        metrics: SortedMap::new(),
-        other: SortedMap::new(),
-    }
-}
-
 /// Of a notification, which needs no more. Nothing for cache entries.
 pub(super) fn table_and_protocol(payload: &[u8]) -> Option<(u32, u8)> {
     let [family, _, _, _, table, protocol, _, _, flags @ ..] = *payload.first_chunk::<HEADER>()?;
@@ -123,9 +104,7 @@ pub(super) fn table_and_protocol(payload: &[u8]) -> Option<(u32, u8)> {
     if u32::from_ne_bytes(flags) & CLONED != 0 {
         return None;
     }
-    let wide = Attributes::new(payload.get(HEADER..)?)
-        .find(|attribute| attribute.kind == attribute::TABLE)
-        .and_then(|attribute| attribute.u32());
+    let wide = Attribute::within(payload, HEADER, attribute::TABLE).and_then(|wide| wide.u32());
     Some((wide.unwrap_or(u32::from(table)), protocol))
 }
 
@@ -178,16 +157,15 @@ fn set_device(hop: &mut Hop, index: u32, devices: &DeviceIndex) {
 }
 
 fn decode_metrics(attribute: &Attribute<'_>) -> Option<SortedMap<u16, MetricValue>> {
-    attribute
-        .nested()
-        .map(|metric| {
-            let value = match metric.kind {
-                CONGESTION_CONTROL => MetricValue::Text(metric.text()),
-                _ => MetricValue::Number(metric.u32()?),
-            };
-            Some((metric.kind, value))
-        })
-        .collect()
+    let mut metrics = SortedMap::new();
+    for metric in attribute.nested() {
+        let value = match metric.kind {
+            CONGESTION_CONTROL => MetricValue::Text(metric.text()),
+            _ => MetricValue::Number(metric.u32()?),
+        };
+        metrics.insert(metric.kind, value);
+    }
+    Some(metrics)
 }
 
 fn decode_hops(family: Family, mut bytes: &[u8], devices: &DeviceIndex) -> Option<Vec<Hop>> {
@@ -232,12 +210,8 @@ pub fn encode(route: &Route, devices: &DeviceIndex) -> Result<Payload, NetlinkEr
     ]);
     header[8..].copy_from_slice(&flags.to_ne_bytes());
     let mut payload = Payload::new(&header);
-    let source = route.source.map(|source| (attribute::SOURCE, source));
-    for (kind, prefix) in [(attribute::DESTINATION, route.destination)].into_iter().chain(source) {
-        if prefix.length() > 0 {
-            payload.put(kind, &bytes(prefix.address()));
-        }
-    }
+    put_prefix(&mut payload, attribute::DESTINATION, Some(route.destination));
+    put_prefix(&mut payload, attribute::SOURCE, route.source);
     payload.put_u32(attribute::TABLE, route.table);
     if route.metric != 0 {
         payload.put_u32(attribute::METRIC, route.metric);
@@ -304,15 +278,19 @@ fn encode_hop(payload: &mut Payload, family: Family, hop: &Hop) {
         Some(gateway) if Family::of(gateway) == family => payload.put(attribute::GATEWAY, &bytes(gateway)),
         Some(gateway) => payload.put(attribute::VIA, &via(gateway)),
     }
-    for (kind, value) in hop.other.iter().filter(|(kind, _)| **kind != kept::DEVICE_INDEX) {
-        payload.put(*kind, value);
+    for (kind, value) in &hop.other {
+        if *kind != kept::DEVICE_INDEX {
+            payload.put(*kind, value);
+        }
     }
 }
 
 /// struct rtvia.
 fn via(gateway: IpAddr) -> Vec<u8> {
     let family = u16::from(Family::of(gateway).number()).to_ne_bytes();
-    [&family[..], &bytes(gateway)].concat()
+    let mut via = family.to_vec();
+    via.extend(bytes(gateway));
+    via
 }
 
 fn device_index(hop: &Hop, devices: &DeviceIndex) -> Result<u32, NetlinkError> {

@@ -4,7 +4,7 @@ use crate::address::{Family, Prefix};
 use crate::network::{IpRule, RuleAction};
 use crate::system::netlink::{Attributes, Payload};
 
-use super::addresses::{bytes, family_of, parse};
+use super::addresses::{family_of, parse, put_prefix};
 
 /// struct fib_rule_hdr.
 const HEADER: usize = 12;
@@ -104,17 +104,13 @@ pub fn encode(rule: &IpRule) -> Payload {
     header[8..].copy_from_slice(&flags.to_ne_bytes());
     let mut payload = Payload::new(&header);
     payload.put_u32(attribute::PRIORITY, rule.priority);
-    for (kind, prefix) in [(attribute::TO, rule.to), (attribute::FROM, rule.from)] {
-        if let Some(prefix) = prefix.filter(|prefix| prefix.length() > 0) {
-            payload.put(kind, &bytes(prefix.address()));
-        }
+    put_prefix(&mut payload, attribute::TO, rule.to);
+    put_prefix(&mut payload, attribute::FROM, rule.from);
+    if let Some(device) = &rule.input_device {
+        payload.put_text(attribute::INPUT_DEVICE, device);
     }
-    for (kind, device) in
-        [(attribute::INPUT_DEVICE, &rule.input_device), (attribute::OUTPUT_DEVICE, &rule.output_device)]
-    {
-        if let Some(device) = device {
-            payload.put_text(kind, device);
-        }
+    if let Some(device) = &rule.output_device {
+        payload.put_text(attribute::OUTPUT_DEVICE, device);
     }
     if let Some((mark, mask)) = rule.mark {
         payload.put_u32(attribute::MARK, mark);
