@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod conntrack;
 pub mod deliver;
+pub mod failure;
 pub mod files;
 pub mod hooks;
 pub mod host;

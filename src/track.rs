@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use crate::system::failure::{Context, Result};
 
 use crate::config::Config;
 use crate::control::{ClientId, Server};
@@ -29,6 +29,7 @@ use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
 use crate::system::files::{Directories, Lock};
 use crate::system::hooks::Hooks;
+use crate::system::logger as log;
 use crate::system::monitor::{Heard, Monitor};
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::probe::{Interest, ProbeResult, Prober};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use crate::system::failure::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::control::{ask, follow};

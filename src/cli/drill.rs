@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use crate::system::failure::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::control::{Conversation, ask};
-use crate::system::clock::since_boot;
+use crate::system::clock::{since_boot, whole_us};
 use crate::system::conntrack::Beginnings;
 use crate::system::files::Directories;
 use crate::system::poll::{Signal, Signals, Until, wait};
@@ -157,7 +157,7 @@ impl Drill {
         say!(" the kernel {}", use_afterwards(text("status"), number("switched_us")));
         say!(" new connections meanwhile: {}", self.counts());
         if let Some((at, name)) = self.first.and_then(|(at, mark)| Some((at, self.name(mark)?))) {
-            let time_us = u64::try_from(at.saturating_sub(self.asked).as_micros()).ok();
+            let time_us = Some(whole_us(at.saturating_sub(self.asked)));
             say!(" the first of them by another uplink ({name}) {}", after(time_us));
         }
         Ok(Some(code))

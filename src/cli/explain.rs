@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, anyhow, bail};
+use crate::system::failure::{Result, bail, failure};
 use serde_json::Value;
 
 use crate::address::Family;
@@ -124,7 +124,7 @@ fn question(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Question> {
     };
     let number = match asked.port {
         None => None,
-        Some(port) => Some(port.parse::<u16>().map_err(|_| anyhow!("'{port}' is no port"))?),
+        Some(port) => Some(port.parse::<u16>().map_err(|_| failure!("'{port}' is no port"))?),
     };
     let echo_request = match protocol {
         Some(ICMP) => Some(8),
@@ -145,7 +145,7 @@ fn question(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Question> {
 
 /// Names are refused: one may stand for several addresses, and the answer would depend on which.
 fn address(text: &str) -> Result<IpAddr> {
-    text.parse().map_err(|_| anyhow!("'{text}' is no address; look a name up first, as with nslookup"))
+    text.parse().map_err(|_| failure!("'{text}' is no address; look a name up first, as with nslookup"))
 }
 
 /// Source address and the device it comes in by; none for the router's own.
@@ -174,7 +174,7 @@ fn mark(text: &str) -> Result<u32> {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    parsed.map_err(|_| anyhow!("'{text}' is no mark"))
+    parsed.map_err(|_| failure!("'{text}' is no mark"))
 }
 
 fn explain_flows(arguments: &Arguments, snapshot: &Snapshot, question: &Question) -> Result<ExitCode> {
@@ -184,7 +184,7 @@ fn explain_flows(arguments: &Arguments, snapshot: &Snapshot, question: &Question
             if found.len() < MOST_FLOWS { found.push(connection) } else { more += 1 }
         }
     });
-    listed.map_err(|error| anyhow!("cannot list connections: {error} (is nf_conntrack_netlink loaded?)"))?;
+    listed.map_err(|error| failure!("cannot list connections: {error} (is nf_conntrack_netlink loaded?)"))?;
     let situation = situation(snapshot);
     let mut flows = Vec::new();
     for connection in &found {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, absolute};
 
-use anyhow::{Context, Result};
+use crate::system::failure::{Context, Result};
 
 use crate::import;
 

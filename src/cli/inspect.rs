@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use crate::system::failure::{Context, Result, failure};
 
 use crate::config::options::SectionKind;
 use crate::config::{self, Config, Problem, Severity};
@@ -224,7 +224,7 @@ impl Case {
             settings: settings::read("mwan3", &text, &[]),
             network: serde_json::from_str(&network).context("network.json")?,
             health: Health::parse(&health)
-                .map_err(|line| anyhow!("health: cannot read the line '{line}'"))?,
+                .map_err(|line| failure!("health: cannot read the line '{line}'"))?,
         })
     }
 }

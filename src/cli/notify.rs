@@ -1,6 +1,6 @@
 //! `mwan3 notify test`: whether alerts arrive is known only once one has.
 
-use anyhow::{Result, bail};
+use crate::system::failure::{Result, bail};
 
 use crate::alert::{Change, Message, News};
 use crate::config::{Alert, AlertMethod};

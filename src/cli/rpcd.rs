@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use anyhow::Result;
+use crate::system::failure::Result;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Problem, Severity, problem_counts};
@@ -14,6 +14,7 @@ use crate::report::{
     uplinks_json,
 };
 use crate::system::files::{Directories, uptime_s};
+use crate::system::logger as log;
 use crate::system::{conntrack, host, settings, tracks};
 
 use super::explain::{self, Asked};

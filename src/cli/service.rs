@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use crate::system::failure::{Context, Result};
 
 use crate::config::{Config, Interface};
 use crate::plan::{Verdict, uplinks};
@@ -12,6 +12,7 @@ use crate::system::background;
 use crate::system::files::{Directories, Lock, read_line};
 use crate::system::hooks::{self, Notice};
 use crate::system::leases;
+use crate::system::logger as log;
 use crate::system::settings::{self, Settings};
 
 use super::options::Arguments;

@@ -1,6 +1,6 @@
 //! The reports: read everything once, print.
 
-use anyhow::{Context, Result};
+use crate::system::failure::{Context, Result};
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::report::{
 };
 use crate::system::files::{Directories, uptime_s, write_atomically};
 use crate::system::netlink::NetlinkError;
-use crate::system::{host, settings, tracks};
+use crate::system::{host, settings, terminal, tracks};
 
 use super::ExitCode;
 use super::options::Arguments;
@@ -98,11 +98,10 @@ pub(super) fn metrics(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn print_as(arguments: &Arguments, text: &str, json: &Json) {
-    use std::io::Write;
     // A reader that closed its end (`| head`) is no failure of ours.
     let _ = match arguments.is_json {
-        true => writeln!(std::io::stdout(), "{json}"),
-        false => write!(std::io::stdout(), "{text}"),
+        true => terminal::print(&format!("{json}\n")),
+        false => terminal::print(text),
     };
 }
 

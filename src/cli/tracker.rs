@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use crate::system::failure::{Context, Result, bail, failure};
 
 use crate::control::ask;
 use crate::system::background::{self, Ended};
 use crate::system::clock::since_boot;
 use crate::system::files::Directories;
+use crate::system::logger as log;
 
 /// It answers within milliseconds, unless something holds the run directory's lock.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -44,7 +45,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
     }
     if background::is_procd_here() {
         let has_started = background::call_service("start").context("cannot start the service")?;
-        return if has_started == Some(false) { Err(anyhow!("the service did not start")) } else { Ok(()) };
+        return if has_started == Some(false) { Err(failure!("the service did not start")) } else { Ok(()) };
     }
     let spawn = || background::start(&["track"]).context("cannot start the tracker");
     let mut child = spawn()?;

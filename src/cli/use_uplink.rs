@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::Result;
+use crate::system::failure::Result;
 
 use crate::address::Family;
 use crate::config::Config;

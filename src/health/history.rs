@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::health::Sequence;
+use crate::health::{Sequence, whole_ms, whole_us};
 
 /// 64 records of 16 bytes: 1 KB a target, so that 60 uplinks with 4 targets fit in 64 MB routers.
 pub const CAPACITY: usize = 64;
@@ -75,8 +75,7 @@ impl History {
         if self.records.len() >= CAPACITY {
             self.records.pop_front();
         }
-        let sent_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.records.push_back(ProbeRecord { sent_ms, reply_code: WAITING, sequence });
+        self.records.push_back(ProbeRecord { sent_ms: whole_ms(now), reply_code: WAITING, sequence });
     }
 
     /// What was known of the probe before; None for a duplicate or a number never sent.
@@ -86,7 +85,7 @@ impl History {
         if matches!(before, Reply::Answered { .. }) {
             return None;
         }
-        let round_trip_us = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        let round_trip_us = u32::try_from(whole_us(round_trip)).unwrap_or(u32::MAX);
         record.reply_code = round_trip_us.min(LONGEST_ROUND_TRIP_US);
         Some(before)
     }
@@ -104,7 +103,10 @@ impl History {
         let mut measured = Measured::default();
         for record in &self.records {
             match record.reply() {
-                Reply::Answered { round_trip_us } => measured.sorted_us.push(round_trip_us),
+                Reply::Answered { round_trip_us } => {
+                    let place = measured.sorted_us.partition_point(|other| *other <= round_trip_us);
+                    measured.sorted_us.insert(place, round_trip_us);
+                }
                 Reply::Failed => measured.lost += 1,
                 Reply::Waiting if now.saturating_sub(record.sent()) >= timeout => measured.lost += 1,
                 Reply::Waiting | Reply::Abandoned => {}
@@ -137,18 +139,34 @@ impl Measured {
     }
 
     fn finish(mut self) -> Measured {
-        self.sorted_us.sort_unstable();
         self.answered = self.sorted_us.len() as u32;
         let judged = self.answered + self.lost;
         self.loss_permille = (self.lost * 1000).checked_div(judged).unwrap_or(0);
         if self.answered > 0 {
             let count = u64::from(self.answered);
             let mean = self.sorted_us.iter().map(|us| u64::from(*us)).sum::<u64>() / count;
-            let squares = self.sorted_us.iter().map(|us| u128::from(u64::from(*us).abs_diff(mean)).pow(2));
-            let variance = squares.sum::<u128>() / u128::from(count);
+            // Each square fills 64 bits: they are divided before they are added up, and so are the remainders.
+            let (mut variance, mut remainders) = (0, 0);
+            for us in &self.sorted_us {
+                let square = u64::from(*us).abs_diff(mean).pow(2);
+                variance += square / count;
+                remainders += square % count;
+            }
             self.mean_us = mean as u32;
-            self.jitter_us = u32::try_from(variance.isqrt()).unwrap_or(u32::MAX);
+            self.jitter_us = square_root(variance + remainders / count);
         }
         self
     }
+}
+
+/// Rounded down, bit by bit.
+fn square_root(number: u64) -> u32 {
+    let mut root: u32 = 0;
+    for bit in (0..u32::BITS).rev() {
+        let larger = root | 1 << bit;
+        if u64::from(larger).pow(2) <= number {
+            root = larger;
+        }
+    }
+    root
 }

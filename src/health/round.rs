@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::{Quality, Tracking};
-use crate::health::Sequence;
+use crate::health::{Sequence, whole_ms};
 
 pub(super) struct Round {
     started: Duration,
@@ -193,7 +193,7 @@ impl Asked {
         let verdict = match self.total.checked_div(self.answered) {
             None => Verdict { good: false, answered: false, latency_ms: NO_ANSWER_MS, loss_percent: 100 },
             Some(mean) => {
-                let latency_ms = u32::try_from(mean.as_millis()).unwrap_or(NO_ANSWER_MS);
+                let latency_ms = u32::try_from(whole_ms(mean)).unwrap_or(NO_ANSWER_MS);
                 let good = match bar {
                     Bar::AnyAnswer => true,
                     Bar::NotFailing(quality) => {

@@ -46,7 +46,7 @@ pub fn recovery_time(tracking: &Tracking) -> Option<Detection> {
 /// Both directions, IP headers included, link layer not, while the link is well: an upper bound, as a round also takes
 /// the round trip.
 pub fn probe_bytes_per_hour(tracking: &Tracking, family: Family) -> u64 {
-    let interval_ms = pause(tracking.interval_ms).as_millis() as u64;
+    let interval_ms = whole_ms(pause(tracking.interval_ms));
     let probes = tracking.targets.len() as u64 * u64::from(tracking.count.max(1));
     probes.saturating_mul(bytes_per_probe(tracking, family)).saturating_mul(3_600_000) / interval_ms.max(1)
 }
@@ -66,6 +66,17 @@ fn bytes_per_probe(tracking: &Tracking, family: Family) -> u64 {
         TrackMethod::Http => 10 * (ip_header + 32) + 600,
         TrackMethod::Https => 12 * (ip_header + 32) + 4_500,
     }
+}
+
+/// Without the standard library's 128 bits, whose division alone is 2 KB.
+#[inline(never)]
+pub fn whole_ms(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1000).saturating_add(u64::from(time.subsec_millis()))
+}
+
+#[inline(never)]
+pub fn whole_us(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(time.subsec_micros()))
 }
 
 pub(super) fn timeout(tracking: &Tracking) -> Duration {

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use crate::system::failure::{Context, Result, bail};
 
 use super::bpf::Program;
 use super::cgroup::{self, Hierarchy};
@@ -54,7 +54,7 @@ pub enum Steering {
 
 /// From here on, all IPv4 and IPv6 sockets that this process or a child of it opens use the uplink.
 /// Sockets that are open already keep what they have.
-pub fn bind_self(binding: &Binding) -> anyhow::Result<()> {
+pub fn bind_self(binding: &Binding) -> Result<()> {
     // Before anything is created: where this is not allowed, nothing is left behind.
     let programs = without_memory_limit(|| programs::load(binding))?;
     let hierarchy = Hierarchy::open()?;
@@ -106,7 +106,7 @@ fn enter(group: &std::path::Path, programs: &[Program]) -> io::Result<()> {
 
 /// Before Linux 5.15 a mounted net_cls or net_prio hierarchy of the old kind switches the programs off
 /// without a word. Better no command than one that uses the wrong uplink.
-fn prove_that_it_works(binding: &Binding) -> anyhow::Result<()> {
+fn prove_that_it_works(binding: &Binding) -> Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("open a socket in the cgroup")?;
     let has_mark = socket_option(&socket, libc::SO_MARK)? == binding.mark;
     let has_device = binding.steering != Steering::Device

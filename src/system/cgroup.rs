@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use crate::system::failure::{Context, Result, failure};
 
 pub use mounts::Hierarchy;
 
@@ -25,7 +25,7 @@ const DEEPEST_GROUP: usize = 32;
 impl Hierarchy {
     /// The group for this interface, as seen from where this process is now. Namespaces need groups of
     /// their own: the same interface has another device there.
-    pub fn group_of(&self, interface: &str) -> anyhow::Result<PathBuf> {
+    pub fn group_of(&self, interface: &str) -> Result<PathBuf> {
         let own = self.own_group()?;
         let namespace = fs::metadata("/proc/thread-self/ns/net").context("read our network namespace")?.ino();
         Ok(outside_of_our_groups(&own).join(format!("{GROUP_PREFIX}{namespace}.{}", safe_name(interface))))
@@ -48,14 +48,14 @@ impl Hierarchy {
         ours.iter().rev().filter(|group| fs::remove_dir(group).is_ok()).count()
     }
 
-    fn own_group(&self) -> anyhow::Result<PathBuf> {
+    fn own_group(&self) -> Result<PathBuf> {
         let groups = fs::read("/proc/self/cgroup").context("read /proc/self/cgroup")?;
         let path = groups
             .split(|byte| *byte == b'\n')
             .find_map(|line| line.strip_prefix(b"0::"))
-            .ok_or_else(|| anyhow!("this process is in no cgroup v2"))?;
+            .ok_or_else(|| failure!("this process is in no cgroup v2"))?;
         self.directory_of(Path::new(OsStr::from_bytes(path)))
-            .ok_or_else(|| anyhow!("our cgroup is not below the mounted part of the cgroup v2 tree"))
+            .ok_or_else(|| failure!("our cgroup is not below the mounted part of the cgroup v2 tree"))
     }
 }
 

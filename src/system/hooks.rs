@@ -14,6 +14,7 @@ use crate::sorted::SortedMap;
 use super::background::keep_descriptors_here;
 use super::clock::since_boot;
 use super::poll::unblock_all_signals;
+use crate::system::logger as log;
 
 const HOTPLUG_CALL: &str = "/sbin/hotplug-call";
 const USER_SCRIPT: &str = "/etc/mwan3.user";

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use crate::system::failure::{Context, Result};
+use crate::system::logger as log;
 
 use crate::address::Prefix;
 use crate::config::{Config, settings_to_read};

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use crate::health::whole_ms;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     Readable,
@@ -27,7 +29,7 @@ pub fn wait(watched: &[(RawFd, Until)], timeout: Option<Duration>) -> io::Result
         .collect();
     // Rounded up: waking before the deadline would mean asking again and again until it has come.
     let timeout_ms = timeout.map_or(-1, |time| {
-        i32::try_from(time.as_millis().saturating_add(u128::from(!time.is_zero()))).unwrap_or(i32::MAX)
+        i32::try_from(whole_ms(time).saturating_add(u64::from(!time.is_zero()))).unwrap_or(i32::MAX)
     });
     // SAFETY: the pointer and count are those of a live vector of pollfd.
     let ready = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout_ms) };

@@ -1,6 +1,6 @@
 //! The configuration as the shell loader would see it: the file, uncommitted changes, the state overlay.
 
-use anyhow::{Context, Result, bail};
+use crate::system::failure::{Context, Result, bail};
 
 use crate::config::{self, Config, Problem};
 use crate::uci::{self, Package};

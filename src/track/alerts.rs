@@ -7,6 +7,7 @@ use crate::config::{Alert, AlertMethod};
 use crate::health::Transition;
 use crate::sorted::SortedMap;
 use crate::system::deliver::{Courier, host_name, unix_time_s, write_status_file};
+use crate::system::logger as log;
 
 use super::{Tracker, Watch};
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use crate::system::failure::Result;
 use serde_json::{Value, json};
 
 use crate::control::ClientId;
-use crate::health::{Event, RecordedEvent, Reply};
+use crate::health::{Event, RecordedEvent, Reply, whole_us};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
 use crate::system::probe::ProbeResult;
@@ -167,7 +167,7 @@ impl Tracker {
             .zip(0..)
             .map(|(target, number)| match test.findings.get(&number) {
                 Some(ProbeResult::Answered { round_trip } | ProbeResult::Late { round_trip }) => {
-                    json!({ "target": target, "answered": true, "round_trip_us": round_trip.as_micros() as u64 })
+                    json!({ "target": target, "answered": true, "round_trip_us": whole_us(*round_trip) })
                 }
                 Some(ProbeResult::Failed(failure)) => {
                     json!({ "target": target, "answered": false, "reason": failure.to_string() })

@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::control::ClientId;
-use crate::health::{Event, Transition};
+use crate::health::{Event, Transition, whole_us};
 use crate::plan::{lost_without, uplinks};
 use crate::system::clock::since_boot;
 use crate::system::conntrack;
 use crate::system::files::write_atomically;
 use crate::system::hooks::Notice;
+use crate::system::logger as log;
 
 use super::Tracker;
 
@@ -58,9 +59,9 @@ impl Tracker {
             "drill": "began",
             "interface": name,
             "mark": mark,
-            "begun_us": micros(begun),
+            "begun_us": whole_us(begun),
             "connections": connections,
-            "switched_us": switched.map(|at| micros(at.saturating_sub(begun))),
+            "switched_us": switched.map(|at| whole_us(at.saturating_sub(begun))),
         });
         self.server.send(client, &line);
         None
@@ -111,7 +112,7 @@ impl Tracker {
             "interface": name,
             "reason": reason,
             "status": status,
-            "switched_us": switched.map(|at| micros(at.saturating_sub(ended))),
+            "switched_us": switched.map(|at| whole_us(at.saturating_sub(ended))),
         });
         self.server.answer(client, &line, since_boot());
     }
@@ -166,8 +167,4 @@ impl Tracker {
             }
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::health::{Link, Measured, ProbeRecord, Reply, TargetState};
+use crate::health::{Link, Measured, ProbeRecord, Reply, TargetState, whole_ms};
 use crate::system::clock::since_boot;
 
 use super::answers::no_such;
@@ -14,7 +14,7 @@ use super::{Tracker, Watch};
 const RESULTS_KEPT: usize = 8;
 /// Rounds are numbered by the tenth of a second since boot in which they began: a number that programs with
 /// 32 bits hold for years, and that needs no counter.
-const TICK_MS: u128 = 100;
+const TICK_MS: u64 = 100;
 
 /// What a background test found, by its number.
 pub(super) struct Finished {
@@ -132,7 +132,7 @@ fn timeout(watch: &Watch) -> Duration {
 }
 
 fn tick(time: Duration) -> u64 {
-    u64::try_from(time.as_millis() / TICK_MS).unwrap_or(u64::MAX)
+    whole_ms(time) / TICK_MS
 }
 
 fn records(link: &Link) -> impl Iterator<Item = (usize, ProbeRecord)> + '_ {

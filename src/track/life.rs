@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use crate::system::failure::{Context, Result, bail};
 
 use crate::config::{Config, Interface, problem_counts};
 use crate::control::Server;
@@ -14,6 +14,7 @@ use crate::sorted::SortedMap;
 use crate::system::clock::since_boot;
 use crate::system::files::{Directories, read_line, write_atomically};
 use crate::system::hooks::Hooks;
+use crate::system::logger as log;
 use crate::system::monitor::Monitor;
 use crate::system::poll::Signals;
 use crate::system::probe::Prober;
@@ -222,10 +223,13 @@ impl Tracker {
         self.end_drill("the tracker ends");
         self.leave_status_files();
         for (name, watch) in &self.watches {
-            log::info!(
-                target: "mwan3track",
-                "Stopping mwan3track for interface \"{name}\". Status was \"{}\"",
-                watch.link.status().name()
+            log::log_as(
+                "mwan3track",
+                log::Level::Info,
+                format_args!(
+                    "Stopping mwan3track for interface \"{name}\". Status was \"{}\"",
+                    watch.link.status().name()
+                ),
             );
         }
         let _ = std::fs::remove_file(self.directories.control_socket());

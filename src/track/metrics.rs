@@ -7,6 +7,7 @@ use crate::report::{Snapshot, Track, metrics_text};
 use crate::scrape::Door;
 use crate::system::clock::since_boot;
 use crate::system::host;
+use crate::system::logger as log;
 
 use super::{Tracker, Watch};
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use crate::address::Family;
 use crate::config::SessionFate;
+use crate::health::whole_ms;
 use crate::plan::{Flow, Forgetting, PolicyStand, Spared, forgotten, stands, uplinks};
 use crate::reconcile::Outcome;
 use crate::system::conntrack::{self, Connection, MarkFilter};
 use crate::system::files::Directories;
+use crate::system::logger as log;
 use crate::system::netlink::NetlinkError;
 
 use super::Tracker;
@@ -173,7 +175,7 @@ impl Tracker {
             let name = format!("policy {} ({})", stand.policy, stand.family);
             match (was.and_then(|was| was.held_until), stand.held_until) {
                 (None, Some(until)) => {
-                    let seconds = (until.saturating_sub(now).as_millis() + 500) / 1000;
+                    let seconds = (whole_ms(until.saturating_sub(now)) + 500) / 1000;
                     told.push(("hold", format!("{name} left its tier: no other one for {seconds} s")));
                 }
                 (Some(_), None) => told.push(match stand.tier {
@@ -193,7 +195,7 @@ impl Tracker {
         let mut text = String::new();
         for one in &self.sessions.draining {
             let failed = one.failed.map_or_else(|| "-".to_owned(), |mark| mark.to_string());
-            let _ = writeln!(text, "{} {} {} {failed}", one.policy, one.family, one.until.as_millis());
+            let _ = writeln!(text, "{} {} {} {failed}", one.policy, one.family, whole_ms(one.until));
         }
         if let Err(error) = self.directories.write_draining(&text) {
             log::error!("cannot write down which connections may go on: {error}");

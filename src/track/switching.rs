@@ -12,6 +12,7 @@ use crate::system::clock::since_boot;
 use crate::system::conntrack::{self, MarkFilter};
 use crate::system::files::write_atomically;
 use crate::system::hooks::Notice;
+use crate::system::logger as log;
 
 use super::Tracker;
 
@@ -50,8 +51,12 @@ impl Tracker {
                 }
                 Action::WriteFiles(snapshot) => self.write_files(&name, &snapshot),
                 Action::Announce(announcement) => self.announce(&name, &announcement, now),
-                Action::Log(Level::Notice, text) => log::info!(target: "mwan3track", "{text}"),
-                Action::Log(Level::Info, text) => log::debug!(target: "mwan3track", "{text}"),
+                Action::Log(Level::Notice, text) => {
+                    log::log_as("mwan3track", log::Level::Info, format_args!("{text}"))
+                }
+                Action::Log(Level::Info, text) => {
+                    log::log_as("mwan3track", log::Level::Debug, format_args!("{text}"))
+                }
                 Action::Transition(_) => {}
             }
         }

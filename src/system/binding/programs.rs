@@ -4,6 +4,7 @@
 use super::{Binding, Steering};
 use crate::address::Family;
 use crate::system::bpf::{Assembly, Hook, Instruction, Label, LoadError, Program, Register};
+use crate::system::failure::{Result, failure};
 
 /// Fields of the kernel's `struct bpf_sock`.
 const SOCKET_BOUND_DEVICE: i16 = 0;
@@ -27,7 +28,7 @@ enum Refusal {
     NotPermitted,
 }
 
-pub(super) fn load(binding: &Binding) -> anyhow::Result<Vec<Program>> {
+pub(super) fn load(binding: &Binding) -> Result<Vec<Program>> {
     let other_uplinks = match &binding.steering {
         Steering::Device => &[],
         Steering::Mark { other_uplinks } => other_uplinks.as_slice(),
@@ -40,7 +41,7 @@ pub(super) fn load(binding: &Binding) -> anyhow::Result<Vec<Program>> {
     ])
 }
 
-fn load_with_best_refusal(hook: Hook, program: impl Fn(Refusal) -> Assembly) -> anyhow::Result<Program> {
+fn load_with_best_refusal(hook: Hook, program: impl Fn(Refusal) -> Assembly) -> Result<Program> {
     let best = finish(program(Refusal::NetworkUnreachable))?;
     match Program::load(hook, &best) {
         // The function is unknown to this kernel.
@@ -51,8 +52,8 @@ fn load_with_best_refusal(hook: Hook, program: impl Fn(Refusal) -> Assembly) -> 
     }
 }
 
-fn finish(assembly: Assembly) -> anyhow::Result<Vec<Instruction>> {
-    assembly.finish().ok_or_else(|| anyhow::anyhow!("too many uplinks for one BPF program"))
+fn finish(assembly: Assembly) -> Result<Vec<Instruction>> {
+    assembly.finish().ok_or_else(|| failure!("too many uplinks for one BPF program"))
 }
 
 fn socket_create(binding: &Binding) -> Assembly {

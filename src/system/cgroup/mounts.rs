@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::anyhow;
+use crate::system::failure::{Result, failure};
 
 const FSOPEN_CLOEXEC: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
@@ -28,14 +28,14 @@ struct Mount {
 }
 
 impl Hierarchy {
-    pub fn open() -> anyhow::Result<Hierarchy> {
+    pub fn open() -> Result<Hierarchy> {
         if let Some(hierarchy) = Hierarchy::mounted() {
             return Ok(hierarchy);
         }
         // Not beside a mount that we can use: a second one in the host's own cgroup namespace would reset the
         // options of the first.
         let private = mount_privately().map_err(|error| {
-            anyhow!(
+            failure!(
                 "no cgroup v2 tree is mounted here, and mounting one failed: {error} (the kernel needs \
                  CONFIG_CGROUPS and CONFIG_CGROUP_BPF; then: mount -t cgroup2 none /sys/fs/cgroup)"
             )
