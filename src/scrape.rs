@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use crate::system::clock::earlier;
 use crate::system::poll::Until;
 
 /// A scraper asks in a few hundred bytes.
@@ -56,19 +57,23 @@ impl Door {
         self.address
     }
 
-    /// While all places are taken, further clients wait in the kernel's queue.
-    pub fn interests(&self) -> impl Iterator<Item = (RawFd, Until)> + '_ {
-        let accepts = self.clients.len() < MOST_CLIENTS && self.accepts_again.is_none();
-        let listener = accepts.then(|| (self.listener.as_raw_fd(), Until::Readable));
-        let clients = self.clients.iter().map(|client| {
+    /// What to poll for now. While all places are taken, further clients wait in the kernel's queue.
+    pub fn watch(&self, watched: &mut Vec<(RawFd, Until)>) {
+        if self.clients.len() < MOST_CLIENTS && self.accepts_again.is_none() {
+            watched.push((self.listener.as_raw_fd(), Until::Readable));
+        }
+        for client in &self.clients {
             let until = if client.response.is_some() { Until::Writable } else { Until::Readable };
-            (client.stream.as_raw_fd(), until)
-        });
-        listener.into_iter().chain(clients)
+            watched.push((client.stream.as_raw_fd(), until));
+        }
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        self.clients.iter().map(|client| client.until).chain(self.accepts_again).min()
+        let mut next = self.accepts_again;
+        for client in &self.clients {
+            next = earlier(next, client.until);
+        }
+        next
     }
 
     pub fn advance(&mut self, now: Duration) {

@@ -19,6 +19,12 @@ pub fn since_boot() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Of two moments, the first of which there may not be.
+#[inline(never)]
+pub fn earlier(one: Option<Duration>, other: Duration) -> Option<Duration> {
+    Some(one.map_or(other, |one| one.min(other)))
+}
+
 /// Where OpenWrt keeps the time zone; its own C library looks there, ours does not.
 const ZONE_FILE: &str = "/etc/TZ";
 

@@ -14,7 +14,7 @@ use crate::config::{Alert, AlertMethod};
 
 pub use courier::Courier;
 
-use super::files::write_atomically;
+use super::files::{entries, write_atomically};
 use super::hooks::is_executable;
 
 /// For each step of a conversation with a server.
@@ -23,22 +23,28 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The failures, one for each address or script; empty when all is well.
 pub fn deliver(alert: &Alert, message: &Message, news: &[News]) -> Vec<String> {
-    let results: Vec<Result<(), String>> = match &alert.method {
+    let mut failures = Vec::new();
+    match &alert.method {
         AlertMethod::Mail { from, server } => {
-            vec![mail::send(&alert.to, from.as_deref(), server.as_deref(), message)]
+            failures.extend(mail::send(&alert.to, from.as_deref(), server.as_deref(), message).err());
         }
         AlertMethod::Webhook => {
-            alert.to.iter().map(|url| web::post(url, &message.json.to_string())).collect()
+            let json = message.json.to_string();
+            for url in &alert.to {
+                failures.extend(web::post(url, &json).err());
+            }
         }
-        AlertMethod::Scripts => alert
-            .to
-            .iter()
-            .flat_map(|folder| news.iter().map(|one| run_scripts(Path::new(folder), one)))
-            .collect(),
+        AlertMethod::Scripts => {
+            for folder in &alert.to {
+                for one in news {
+                    failures.extend(run_scripts(Path::new(folder), one).err());
+                }
+            }
+        }
         // The tracker keeps it, from the state of all uplinks.
-        AlertMethod::StatusFile => Vec::new(),
-    };
-    results.into_iter().filter_map(Result::err).collect()
+        AlertMethod::StatusFile => {}
+    }
+    failures
 }
 
 pub fn write_status_file(path: &str, text: &str) -> Result<(), String> {
@@ -61,9 +67,9 @@ pub fn unix_time_s() -> u64 {
 fn run_scripts(folder: &Path, news: &News) -> Result<(), String> {
     let direction = if news.change == Change::Disconnected { "down" } else { "up" };
     let own = folder.join(&news.interface).join(direction);
-    let mut scripts = files_of(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut scripts = entries(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     // Most have neither of them.
-    scripts.extend(files_of(&own).unwrap_or_default());
+    scripts.extend(entries(&own).unwrap_or_default());
     scripts.push(own);
     let mut failures = Vec::new();
     for script in scripts.iter().filter(|script| is_executable(script)) {
@@ -72,13 +78,6 @@ fn run_scripts(folder: &Path, news: &News) -> Result<(), String> {
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
-}
-
-fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.sort();
-    Ok(files)
 }
 
 fn run_script(script: &Path, news: &News) -> Result<(), String> {

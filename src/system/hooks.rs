@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::sorted::SortedMap;
 
 use super::background::keep_descriptors_here;
-use super::clock::since_boot;
+use super::clock::{earlier, since_boot};
+use super::files::entries;
 use super::poll::unblock_all_signals;
 use crate::system::logger as log;
 
@@ -87,7 +88,13 @@ impl Hooks {
 
     /// When the next running script has had its time.
     pub fn deadline(&self) -> Option<Duration> {
-        self.queues.values().filter_map(|queue| queue.running.as_ref()).map(|(_, limit)| *limit).min()
+        let mut next = None;
+        for queue in self.queues.values() {
+            if let Some((_, limit)) = &queue.running {
+                next = earlier(next, *limit);
+            }
+        }
+        next
     }
 
     pub fn is_idle(&self) -> bool {
@@ -189,13 +196,8 @@ fn commands(notice: &Notice) -> Vec<Command> {
     }
     let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
     let hooks = place("MWAN3_HOOK_DIR", HOOK_FOLDER);
-    let mut scripts: Vec<PathBuf> = std::fs::read_dir(hooks)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_executable(path))
-        .collect();
-    scripts.sort();
+    let mut scripts = entries(&hooks).unwrap_or_default();
+    scripts.retain(|path| is_executable(path));
     let mut commands = Vec::new();
     if user.is_file() {
         make_executable(&user);

@@ -6,6 +6,7 @@ use crate::alert::{Change, Light, Message, News, Outbox, status_lines};
 use crate::config::{Alert, AlertMethod};
 use crate::health::Transition;
 use crate::sorted::SortedMap;
+use crate::system::clock::earlier;
 use crate::system::deliver::{Courier, host_name, unix_time_s, write_status_file};
 use crate::system::logger as log;
 
@@ -94,8 +95,17 @@ impl Tracker {
     }
 
     pub(super) fn alerts_deadline(&self) -> Option<Duration> {
-        let boxes = self.alerts.boxes.values();
-        boxes.filter_map(|one| one.courier.as_ref().map(Courier::deadline).or(one.outbox.deadline())).min()
+        let mut next = None;
+        for one in self.alerts.boxes.values() {
+            let at = match &one.courier {
+                Some(courier) => Some(courier.deadline()),
+                None => one.outbox.deadline(),
+            };
+            if let Some(at) = at {
+                next = earlier(next, at);
+            }
+        }
+        next
     }
 
     pub(super) fn keep_status_files(&mut self) {

@@ -145,11 +145,9 @@ impl Tracker {
     }
 
     pub(super) fn end_tests(&mut self, now: Duration) {
-        let (over, open): (Vec<PersonsTest>, Vec<PersonsTest>) = std::mem::take(&mut self.tests)
-            .into_iter()
-            .partition(|test| test.missing.is_empty() || test.until <= now);
-        self.tests = open;
-        for test in over {
+        let is_over = |test: &PersonsTest| test.missing.is_empty() || test.until <= now;
+        while let Some(position) = self.tests.iter().position(is_over) {
+            let test = self.tests.remove(position);
             let answer = self.verdict(&test);
             match test.client {
                 Some(client) => self.server.answer(client, &answer, now),

@@ -78,14 +78,15 @@ impl Tracker {
             .mark_running(self.config.globals.mask)
             .context("cannot write to the run directory")?;
         let drilled = self.forget_old_drills();
-        let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
+        let mut outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
         self.open_door();
         self.tell_failures(&outcome);
-        self.network = outcome.host.network.clone();
-        let interfaces: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
-        for interface in &interfaces {
+        // Looked at by those who begin now, and given back: what follows sees all of the outcome.
+        self.network = std::mem::take(&mut outcome.host.network);
+        for interface in &self.enabled() {
             self.watch(interface);
         }
+        outcome.host.network = std::mem::take(&mut self.network);
         let now = since_boot();
         self.note_beginnings(now);
         self.next_look = now + super::LEAST_OFTEN;
@@ -93,6 +94,12 @@ impl Tracker {
         self.tell_old_drills(&drilled, now);
         log::info!("tracking {} interfaces", self.watches.len());
         Ok(())
+    }
+
+    fn enabled(&self) -> Vec<Interface> {
+        let mut enabled = self.config.interfaces.clone();
+        enabled.retain(|one| one.enabled);
+        enabled
     }
 
     fn watch(&mut self, interface: &Interface) {
@@ -143,13 +150,13 @@ impl Tracker {
         self.directories
             .mark_running(self.config.globals.mask)
             .context("cannot write to the run directory")?;
-        let enabled: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
-        let gone: Vec<String> = self
-            .watches
-            .keys()
-            .filter(|name| !enabled.iter().any(|one| one.name == **name))
-            .cloned()
-            .collect();
+        let enabled = self.enabled();
+        let mut gone: Vec<String> = Vec::new();
+        for name in self.watches.keys() {
+            if !enabled.iter().any(|one| one.name == *name) {
+                gone.push(name.clone());
+            }
+        }
         let now = since_boot();
         self.take_leave_of(&gone, now);
         for interface in &enabled {

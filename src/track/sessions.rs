@@ -10,6 +10,7 @@ use crate::config::SessionFate;
 use crate::health::whole_ms;
 use crate::plan::{Flow, Forgetting, PolicyStand, Spared, forgotten, stands, uplinks};
 use crate::reconcile::Outcome;
+use crate::system::clock::earlier;
 use crate::system::conntrack::{self, Connection, MarkFilter};
 use crate::system::files::Directories;
 use crate::system::logger as log;
@@ -39,12 +40,19 @@ struct Draining {
 impl Sessions {
     /// As an earlier tracker left them.
     pub fn adopted(directories: &Directories) -> Sessions {
-        let text = directories.read_draining();
-        Sessions { stands: Vec::new(), draining: text.lines().filter_map(Draining::parse).collect() }
+        let mut draining = Vec::new();
+        for line in directories.read_draining().lines() {
+            draining.extend(Draining::parse(line));
+        }
+        Sessions { stands: Vec::new(), draining }
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        self.draining.iter().map(|one| one.until).min()
+        let mut next = None;
+        for one in &self.draining {
+            next = earlier(next, one.until);
+        }
+        next
     }
 
     fn stand(&self, policy: &str, family: Family) -> Option<&PolicyStand> {
@@ -58,8 +66,12 @@ impl Tracker {
         let uplinks = uplinks(&self.config, &outcome.host.network, &outcome.health);
         let after = stands(&self.config, &uplinks, &outcome.health);
         // One that is over and still stands only waits for something to use.
-        for until in after.iter().filter_map(|stand| stand.held_until).filter(|until| *until > now) {
-            self.next_look = self.next_look.min(until);
+        for stand in &after {
+            if let Some(until) = stand.held_until
+                && until > now
+            {
+                self.next_look = self.next_look.min(until);
+            }
         }
         let before = std::mem::replace(&mut self.sessions.stands, after);
         self.tell_holds(&before, now);
@@ -76,9 +88,12 @@ impl Tracker {
         now: Duration,
     ) -> Result<(), NetlinkError> {
         let filter = self.marked(mark);
-        let differs =
-            |stand: &&PolicyStand| stand.family == family && stand.fate_on_fail() != SessionFate::Drop;
-        let different: Vec<PolicyStand> = self.sessions.stands.iter().filter(differs).cloned().collect();
+        let mut different: Vec<PolicyStand> = Vec::new();
+        for stand in &self.sessions.stands {
+            if stand.family == family && stand.fate_on_fail() != SessionFate::Drop {
+                different.push(stand.clone());
+            }
+        }
         if different.is_empty() {
             return conntrack::flush_marked(filter);
         }
@@ -92,9 +107,10 @@ impl Tracker {
             }
         })?;
         for stand in different {
-            if let fate @ SessionFate::Drain { .. } = stand.fate_on_fail() {
-                let forgetting = stand.forgetting(fate, Spared::AllBut(mark));
-                forgetting.into_iter().for_each(|forgetting| self.forget_or_drain(forgetting, now));
+            if let fate @ SessionFate::Drain { .. } = stand.fate_on_fail()
+                && let Some(forgetting) = stand.forgetting(fate, Spared::AllBut(mark))
+            {
+                self.forget_or_drain(forgetting, now);
             }
         }
         Ok(())
@@ -108,9 +124,11 @@ impl Tracker {
     }
 
     pub(super) fn end_draining(&mut self, now: Duration) {
-        let (due, draining): (Vec<Draining>, Vec<Draining>) =
-            std::mem::take(&mut self.sessions.draining).into_iter().partition(|one| one.until <= now);
-        self.sessions.draining = draining;
+        let draining = &mut self.sessions.draining;
+        let mut due = Vec::new();
+        while let Some(position) = draining.iter().position(|one| one.until <= now) {
+            due.push(draining.remove(position));
+        }
         if due.is_empty() {
             return;
         }
@@ -150,11 +168,13 @@ impl Tracker {
             Spared::Only(_) => None,
         };
         let (policy, family) = (forgetting.policy, forgetting.family);
-        self.sessions
-            .draining
-            .retain(|one| one.policy != policy || one.family != family || one.failed != failed);
+        let draining = &mut self.sessions.draining;
+        let is_same = |one: &Draining| one.policy == policy && one.family == family && one.failed == failed;
+        while let Some(position) = draining.iter().position(is_same) {
+            draining.remove(position);
+        }
         let until = now.saturating_add(forgetting.after);
-        self.sessions.draining.push(Draining { policy, family, until, failed });
+        draining.push(Draining { policy, family, until, failed });
         self.write_draining();
     }
 

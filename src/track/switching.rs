@@ -29,13 +29,12 @@ impl Tracker {
         if actions.is_empty() {
             return false;
         }
-        let transitions: Vec<(String, Transition)> = actions
-            .iter()
-            .filter_map(|(name, action)| match action {
-                Action::Transition(transition) => Some((name.clone(), transition.clone())),
-                _ => None,
-            })
-            .collect();
+        let mut transitions: Vec<(String, Transition)> = Vec::new();
+        for (name, action) in &actions {
+            if let Action::Transition(transition) = action {
+                transitions.push((name.clone(), transition.clone()));
+            }
+        }
         if !transitions.is_empty() {
             self.switch(&transitions, now);
         }
@@ -112,7 +111,7 @@ impl Tracker {
         let Some(watch) = self.watches.get(name) else { return };
         let interface = watch.link.interface();
         let has_died = transition.from.usable() && !transition.to.usable();
-        let is_asked = occasions(transition).any(|event| interface.flush_conntrack.contains(&event));
+        let is_asked = occasions(transition).iter().any(|event| interface.flush_conntrack.contains(event));
         if !has_died && !is_asked {
             return;
         }
@@ -180,17 +179,22 @@ fn concerns_traffic(transition: &Transition) -> bool {
 }
 
 /// What `flush_conntrack` can name. A first connection is netifd's `ifup`, not `connected`.
-fn occasions(transition: &Transition) -> impl Iterator<Item = FlushOn> {
+fn occasions(transition: &Transition) -> Vec<FlushOn> {
     let (from, to) = (transition.from, transition.to);
     let comes_up = from == Status::Disabled || (from, to) == (Status::Online, Status::Online);
     let goes_down = to == Status::Disabled;
-    [
-        (comes_up && !goes_down, FlushOn::Ifup),
-        (goes_down && from != Status::Disabled, FlushOn::Ifdown),
-        (!comes_up && !from.usable() && to.usable(), FlushOn::Connected),
-        (from.usable() && !to.usable(), FlushOn::Disconnected),
-    ]
-    .into_iter()
-    .filter(|(holds, _)| *holds)
-    .map(|(_, event)| event)
+    let mut found = Vec::new();
+    if comes_up && !goes_down {
+        found.push(FlushOn::Ifup);
+    }
+    if goes_down && from != Status::Disabled {
+        found.push(FlushOn::Ifdown);
+    }
+    if !comes_up && !from.usable() && to.usable() {
+        found.push(FlushOn::Connected);
+    }
+    if from.usable() && !to.usable() {
+        found.push(FlushOn::Disconnected);
+    }
+    found
 }

@@ -132,7 +132,10 @@ impl Watch {
         if self.name_servers.is_empty() {
             return Err(format!("no name server to ask for {name}"));
         }
-        let servers = self.name_servers.iter().map(|server| SocketAddr::new(*server, 53)).collect();
+        let mut servers = Vec::new();
+        for server in &self.name_servers {
+            servers.push(SocketAddr::new(*server, 53));
+        }
         let method = Method::Resolve { name: name.to_owned(), servers };
         self.start(LOOKUP | target, asker, method, prober, now)
     }
@@ -208,16 +211,18 @@ impl Watch {
             }
             failure => Some(failure),
         };
-        waiting
-            .into_iter()
-            .filter_map(|asker| {
-                let failure = match &failure {
-                    Some(failure) => failure.clone(),
-                    None => failed(self.send(target, asker, prober, now).err()?),
-                };
-                finding(target, asker, failure)
-            })
-            .collect()
+        let mut findings = Vec::new();
+        for asker in waiting {
+            let failure = match &failure {
+                Some(failure) => failure.clone(),
+                None => match self.send(target, asker, prober, now) {
+                    Ok(()) => continue,
+                    Err(reason) => ProbeResult::Failed(Failure::NotSent(reason)),
+                },
+            };
+            findings.extend(finding(target, asker, failure));
+        }
+        findings
     }
 }
 
@@ -234,10 +239,6 @@ fn finding(target: usize, asker: Asker, result: ProbeResult) -> Option<Finding> 
         }
         ProbeResult::Resolved { .. } => None,
     }
-}
-
-fn failed(reason: String) -> ProbeResult {
-    ProbeResult::Failed(Failure::NotSent(reason))
 }
 
 fn method(tracking: &Tracking, text: &str, address: IpAddr) -> Method {
