@@ -132,7 +132,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("top", top::run),
 ];
 
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
