@@ -1,7 +1,6 @@
 //! The recent probes of one target. Nothing here ever times out: loss is judged at the moment of asking, so
 //! a late reply heals the record, and a duplicate changes nothing.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::health::{Sequence, whole_ms, whole_us};
@@ -11,7 +10,7 @@ pub const CAPACITY: usize = 64;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    records: VecDeque<ProbeRecord>,
+    records: Vec<ProbeRecord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +51,7 @@ pub struct Measured {
 }
 
 impl ProbeRecord {
+    #[inline(never)]
     pub fn sent(self) -> Duration {
         Duration::from_millis(self.sent_ms)
     }
@@ -73,9 +73,9 @@ impl History {
 
     pub fn sent(&mut self, sequence: Sequence, now: Duration) {
         if self.records.len() >= CAPACITY {
-            self.records.pop_front();
+            self.records.remove(0);
         }
-        self.records.push_back(ProbeRecord { sent_ms: whole_ms(now), reply_code: WAITING, sequence });
+        self.records.push(ProbeRecord { sent_ms: whole_ms(now), reply_code: WAITING, sequence });
     }
 
     /// What was known of the probe before; None for a duplicate or a number never sent.
@@ -101,6 +101,7 @@ impl History {
 
     pub fn measure(&self, now: Duration, timeout: Duration) -> Measured {
         let mut measured = Measured::default();
+        let (now_ms, timeout_ms) = (whole_ms(now), whole_ms(timeout));
         for record in &self.records {
             match record.reply() {
                 Reply::Answered { round_trip_us } => {
@@ -108,7 +109,7 @@ impl History {
                     measured.sorted_us.insert(place, round_trip_us);
                 }
                 Reply::Failed => measured.lost += 1,
-                Reply::Waiting if now.saturating_sub(record.sent()) >= timeout => measured.lost += 1,
+                Reply::Waiting if now_ms.saturating_sub(record.sent_ms) >= timeout_ms => measured.lost += 1,
                 Reply::Waiting | Reply::Abandoned => {}
             }
         }

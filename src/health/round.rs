@@ -90,8 +90,13 @@ impl Round {
             return Vec::new();
         }
         let wants_all = !matches!(bar, Bar::AnyAnswer);
-        let asked = |asked: &Asked| asked.is_open() && (wants_all || asked.answered == 0);
-        (0..self.targets.len()).filter(|index| self.targets.get(*index).is_some_and(asked)).collect()
+        let mut asked_now = Vec::new();
+        for (index, asked) in self.targets.iter().enumerate() {
+            if asked.is_open() && (wants_all || asked.answered == 0) {
+                asked_now.push(index);
+            }
+        }
+        asked_now
     }
 
     pub(super) fn asked(&mut self, target: usize, sequence: Sequence) {
@@ -159,12 +164,12 @@ impl Round {
         !self.targets.iter().any(Asked::is_open)
     }
 
-    pub(super) fn count(&self, wanted: impl Fn(&Verdict) -> bool) -> usize {
-        self.targets
-            .iter()
-            .filter_map(|asked| asked.verdict.as_ref())
-            .filter(|verdict| wanted(verdict))
-            .count()
+    pub(super) fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
+        let mut found = 0;
+        for asked in &self.targets {
+            found += usize::from(asked.verdict.as_ref().is_some_and(wanted));
+        }
+        found
     }
 
     fn no_more_tries(&self) -> bool {

@@ -99,6 +99,8 @@ pub(super) fn offline_pause(tracking: &Tracking) -> Duration {
     }
 }
 
-fn milliseconds(number: u32) -> Duration {
-    Duration::from_millis(u64::from(number))
+/// Of 32 bits, which every processor divides.
+#[inline(never)]
+pub fn milliseconds(number: u32) -> Duration {
+    Duration::new(u64::from(number / 1000), number % 1000 * 1_000_000)
 }

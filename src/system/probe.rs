@@ -155,8 +155,8 @@ impl Prober {
     pub fn cancel(&mut self, id: ProbeId) {
         self.channels.retain(|_, channel| {
             match channel {
-                Channel::Echo(echo) => echo.cancel_if(|probe, _| probe == id),
-                Channel::Arp(arp) => arp.cancel_if(|probe, _| probe == id),
+                Channel::Echo(echo) => echo.cancel_if(&|probe, _| probe == id),
+                Channel::Arp(arp) => arp.cancel_if(&|probe, _| probe == id),
                 Channel::Stream(_) | Channel::Datagram(_) => return channel.id() != Some(id),
             }
             true
@@ -171,8 +171,8 @@ impl Prober {
                 return true;
             }
             match channel {
-                Channel::Echo(echo) => echo.cancel_if(|_, at| is_old(at)),
-                Channel::Arp(arp) => arp.cancel_if(|_, at| is_old(at)),
+                Channel::Echo(echo) => echo.cancel_if(&|_, at| is_old(at)),
+                Channel::Arp(arp) => arp.cancel_if(&|_, at| is_old(at)),
                 Channel::Stream(stream) => return !is_old(stream.started_at),
                 Channel::Datagram(datagram) => return !is_old(datagram.sent_at),
             }
@@ -215,7 +215,8 @@ impl Prober {
     }
 
     pub fn next_outcome(&mut self) -> Option<Outcome> {
-        self.desk.outcomes.pop_front()
+        let outcomes = &mut self.desk.outcomes;
+        if outcomes.is_empty() { None } else { Some(outcomes.remove(0)) }
     }
 
     pub fn strays(&self) -> Strays {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::alert::{Change, Light, Message, News, Outbox, status_lines};
 use crate::config::{Alert, AlertMethod};
-use crate::health::Transition;
+use crate::health::{Transition, milliseconds};
 use crate::sorted::SortedMap;
 use crate::system::clock::earlier;
 use crate::system::deliver::{Courier, host_name, unix_time_s, write_status_file};
@@ -142,10 +142,10 @@ fn hear_courier(one: &mut Box, alert: &Alert, now: Duration) {
     one.courier = None;
     if was_delivered {
         let interval = match alert.method {
-            AlertMethod::Mail { .. } | AlertMethod::Webhook => u64::from(alert.interval_ms),
+            AlertMethod::Mail { .. } | AlertMethod::Webhook => alert.interval_ms,
             AlertMethod::Scripts | AlertMethod::StatusFile => 0,
         };
-        one.outbox.delivered(now, Duration::from_millis(interval));
+        one.outbox.delivered(now, milliseconds(interval));
     } else if alert.method == AlertMethod::Scripts {
         // A script that failed once is not run again: it may have done half of its work.
         one.outbox.delivered(now, Duration::ZERO);

@@ -6,7 +6,7 @@ use crate::system::failure::Result;
 use serde_json::{Value, json};
 
 use crate::control::ClientId;
-use crate::health::{Event, RecordedEvent, Reply, whole_us};
+use crate::health::{Event, RecordedEvent, Reply, milliseconds, whole_us};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
 use crate::system::probe::ProbeResult;
@@ -93,7 +93,7 @@ impl Tracker {
     fn history(&self, name: &str) -> Value {
         let Some(watch) = self.watches.get(name) else { return no_such(name) };
         let (now, tracking) = (since_boot(), &watch.link.interface().tracking);
-        let timeout = Duration::from_millis(u64::from(tracking.timeout_ms));
+        let timeout = milliseconds(tracking.timeout_ms);
         let targets: Vec<Value> = tracking
             .targets
             .iter()
@@ -132,7 +132,7 @@ impl Tracker {
             return Some(json!({ "error": format!("{name} is down or has no targets: nothing to probe") }));
         }
         let missing: SortedSet<usize> = (0..tracking.targets.len()).collect();
-        let until = now + Duration::from_millis(u64::from(tracking.timeout_ms)) + TEST_MARGIN;
+        let until = now + milliseconds(tracking.timeout_ms) + TEST_MARGIN;
         self.tests.push(PersonsTest {
             client,
             id,

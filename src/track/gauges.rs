@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::health::{Link, Measured, ProbeRecord, Reply, TargetState, whole_ms};
+use crate::health::{Link, Measured, ProbeRecord, Reply, TargetState, milliseconds, whole_ms};
 use crate::system::clock::since_boot;
 
 use super::answers::no_such;
@@ -128,7 +128,7 @@ fn judged(watch: &Watch, now: Duration) -> impl Iterator<Item = Measured> + '_ {
 }
 
 fn timeout(watch: &Watch) -> Duration {
-    Duration::from_millis(u64::from(watch.link.interface().tracking.timeout_ms))
+    milliseconds(watch.link.interface().tracking.timeout_ms)
 }
 
 fn tick(time: Duration) -> u64 {

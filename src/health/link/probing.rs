@@ -132,7 +132,7 @@ impl Link {
             self.next_sequence = sequence.wrapping_add(1);
             target.history.sent(sequence, self.now);
             round.asked(index, sequence);
-            self.actions.push_back(Action::Probe { target: index, sequence });
+            self.actions.push(Action::Probe { target: index, sequence });
         }
     }
 

@@ -87,7 +87,7 @@ impl ArpSocket {
         Ok(())
     }
 
-    pub(super) fn cancel_if(&mut self, is_over: impl Fn(ProbeId, Duration) -> bool) {
+    pub(super) fn cancel_if(&mut self, is_over: &dyn Fn(ProbeId, Duration) -> bool) {
         self.waiting.retain(|waiting| !is_over(waiting.id, waiting.at));
     }
 
@@ -114,14 +114,14 @@ impl ArpSocket {
         if reply.receiver != self.binding.source || reply.receiver_link != self.own_link {
             return count(&mut desk.strays.spoofed);
         }
-        let (answered, waiting): (Vec<Waiting>, _) =
-            self.waiting.drain(..).partition(|waiting| waiting.target == reply.sender);
-        self.waiting = waiting;
-        if answered.is_empty() {
-            count(&mut desk.strays.foreign);
-        }
-        for Waiting { id, at, .. } in answered {
+        let mut is_for_us = false;
+        while let Some(position) = self.waiting.iter().position(|waiting| waiting.target == reply.sender) {
+            let Waiting { id, at, .. } = self.waiting.remove(position);
             desk.report(id, ProbeResult::Answered { round_trip: now.saturating_sub(at) });
+            is_for_us = true;
+        }
+        if !is_for_us {
+            count(&mut desk.strays.foreign);
         }
     }
 

@@ -1,7 +1,6 @@
 //! One raw socket per interface and family for all its echo probes. Two kernel filters, by ICMP type and by
 //! echo identifier, keep it asleep while other interfaces and other programs get their replies.
 
-use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
@@ -29,7 +28,7 @@ pub(super) struct EchoSocket {
     source: IpAddr,
     hop_limit: Option<u8>,
     /// Oldest first.
-    sent: VecDeque<Sent>,
+    sent: Vec<Sent>,
 }
 
 pub(super) struct EchoRequest {
@@ -77,15 +76,7 @@ impl EchoSocket {
                 not_sent(format_args!("cannot filter echo replies on {}", uplink.device), &error)
             })?;
         let source = uplink.source;
-        Ok(EchoSocket {
-            interface,
-            family,
-            socket,
-            identifier,
-            source,
-            hop_limit: None,
-            sent: VecDeque::new(),
-        })
+        Ok(EchoSocket { interface, family, socket, identifier, source, hop_limit: None, sent: Vec::new() })
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -107,11 +98,11 @@ impl EchoSocket {
         let message =
             icmp::echo_request(self.family, self.identifier, number, &icmp::echo_payload(payload, cookie));
         self.socket.send_to(&message, &SocketAddr::new(target, 0).into()).map_err(|error| refuse(&error))?;
-        self.sent.push_back(Sent { id, number, target, payload, cookie, at: now, state: State::Waiting });
+        self.sent.push(Sent { id, number, target, payload, cookie, at: now, state: State::Waiting });
         Ok(())
     }
 
-    pub(super) fn cancel_if(&mut self, is_over: impl Fn(ProbeId, Duration) -> bool) {
+    pub(super) fn cancel_if(&mut self, is_over: &dyn Fn(ProbeId, Duration) -> bool) {
         let waiting = self.sent.iter_mut().filter(|sent| sent.state == State::Waiting);
         for sent in waiting.filter(|sent| is_over(sent.id, sent.at)) {
             sent.state = State::Cancelled;
@@ -148,12 +139,14 @@ impl EchoSocket {
     }
 
     fn make_room(&mut self) -> Result<(), Failure> {
-        let mut ended = self.sent.iter().filter(|sent| sent.state != State::Waiting).count();
-        self.sent.retain(|sent| {
-            let keep = sent.state == State::Waiting || ended < REMEMBERED;
-            ended -= usize::from(!keep);
-            keep
-        });
+        let has_ended = |sent: &Sent| sent.state != State::Waiting;
+        let mut ended = self.sent.iter().filter(|sent| has_ended(sent)).count();
+        while ended >= REMEMBERED
+            && let Some(oldest) = self.sent.iter().position(has_ended)
+        {
+            self.sent.remove(oldest);
+            ended -= 1;
+        }
         if self.sent.len() < MOST_IN_FLIGHT {
             Ok(())
         } else {

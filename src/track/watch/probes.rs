@@ -242,16 +242,20 @@ fn finding(target: usize, asker: Asker, result: ProbeResult) -> Option<Finding> 
 }
 
 fn method(tracking: &Tracking, text: &str, address: IpAddr) -> Method {
-    let at = |usual: u16| SocketAddr::new(address, tracking.port.unwrap_or(usual));
+    let usual_port = match tracking.method {
+        TrackMethod::Udp => 33434,
+        TrackMethod::Https => 443,
+        TrackMethod::Dns => 53,
+        _ => 80,
+    };
+    let at = SocketAddr::new(address, tracking.port.unwrap_or(usual_port));
     match (&tracking.method, address) {
         (TrackMethod::Arp, IpAddr::V4(target)) => Method::Arp { target },
-        (TrackMethod::Tcp, _) => Method::Tcp { target: at(80) },
-        (TrackMethod::Udp, _) => Method::Udp { target: at(33434), payload: vec![0; 16] },
-        (TrackMethod::Http, _) => {
-            Method::Http { target: at(80), host: text.to_owned(), path: "/".to_owned() }
-        }
-        (TrackMethod::Https, _) => Method::Https { target: at(443), host: text.to_owned() },
-        (TrackMethod::Dns, _) => Method::Dns { server: at(53), name: tracking.dns_name.clone() },
+        (TrackMethod::Tcp, _) => Method::Tcp { target: at },
+        (TrackMethod::Udp, _) => Method::Udp { target: at, payload: vec![0; 16] },
+        (TrackMethod::Http, _) => Method::Http { target: at, host: text.to_owned(), path: "/".to_owned() },
+        (TrackMethod::Https, _) => Method::Https { target: at, host: text.to_owned() },
+        (TrackMethod::Dns, _) => Method::Dns { server: at, name: tracking.dns_name.clone() },
         (TrackMethod::Ping | TrackMethod::Arp, _) => Method::Echo {
             target: address,
             payload: tracking.size,
