@@ -3,6 +3,7 @@
 //! order are appended; others move what is behind them, so what may be long is sorted before it is put in.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 
 use serde::ser::{Serialize, Serializer};
 
@@ -125,7 +126,8 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.entries.binary_search_by(|(one, _)| one.borrow().cmp(key))
+        let entries = &self.entries;
+        search(entries.len(), &|at| entries.get(at).map_or(Ordering::Equal, |(one, _)| one.borrow().cmp(key)))
     }
 }
 
@@ -183,8 +185,24 @@ impl<T: Ord> SortedSet<T> {
     where
         T: Borrow<Q>,
     {
-        self.items.binary_search_by(|one| one.borrow().cmp(item))
+        let items = &self.items;
+        search(items.len(), &|at| items.get(at).map_or(Ordering::Equal, |one| one.borrow().cmp(item)))
     }
+}
+
+/// Where it is, or would have to be. One for all types: `order` tells how the one at a place compares.
+#[inline(never)]
+fn search(count: usize, order: &dyn Fn(usize) -> Ordering) -> Result<usize, usize> {
+    let (mut first, mut end) = (0, count);
+    while first < end {
+        let middle = first + (end - first) / 2;
+        match order(middle) {
+            Ordering::Equal => return Ok(middle),
+            Ordering::Less => first = middle + 1,
+            Ordering::Greater => end = middle,
+        }
+    }
+    Err(first)
 }
 
 impl<K, V> Default for SortedMap<K, V> {

@@ -250,6 +250,7 @@ impl Tracker {
     }
 
     /// Sooner wins: a storm does not push the look it asked for ahead of itself.
+    #[inline(never)]
     fn look_within(&mut self, pause: Duration, now: Duration) {
         self.next_look = self.next_look.min((now + pause).max(self.last_look + BREATH));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::system::failure::{Context, Result};
 
-use crate::config::{Config, Interface};
+use crate::config::Config;
 use crate::plan::{Verdict, uplinks};
 use crate::reconcile::{Goal, Outcome, reconcile_and_forget_rules, reconcile_in_turn, take_turn};
 use crate::system::background;
@@ -221,15 +221,25 @@ fn catch_up(directories: &Directories) -> Result<(Config, Outcome)> {
 /// Whose scripts have heard `connected`, and nothing since.
 fn who_is_online(directories: &Directories) -> Vec<String> {
     let config = settings::load(directories).map(|settings| settings.config).unwrap_or_default();
-    let status = |name: &str| read_line(&directories.tracking(name).join("STATUS"));
-    let tracked = |one: &&Interface| one.enabled && !one.tracking.targets.is_empty();
-    let names = config.interfaces.iter().filter(tracked).map(|one| one.name.clone());
-    names.filter(|name| matches!(status(name).as_deref(), Some("online" | "disconnecting"))).collect()
+    let mut online = Vec::new();
+    for interface in &config.interfaces {
+        let name = &interface.name;
+        if interface.enabled && !interface.tracking.targets.is_empty() {
+            let status = read_line(&directories.tracking(name).join("STATUS"));
+            if matches!(status.as_deref(), Some("online" | "disconnecting")) {
+                online.push(name.clone());
+            }
+        }
+    }
+    online
 }
 
 fn tell_shutdown(online: &[String]) {
-    let notice = |name: &String| Notice::new("disconnected", name, "").with("MWAN3_SHUTDOWN", "1");
-    hooks::run_now(&online.iter().map(notice).collect::<Vec<_>>(), SCRIPTS_TIME);
+    let mut notices = Vec::new();
+    for name in online {
+        notices.push(Notice::new("disconnected", name, "").with("MWAN3_SHUTDOWN", "1"));
+    }
+    hooks::run_now(&notices, SCRIPTS_TIME);
 }
 
 /// The configuration, with its problems said on stderr: each cost its own section only.

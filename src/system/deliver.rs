@@ -72,8 +72,10 @@ fn run_scripts(folder: &Path, news: &News) -> Result<(), String> {
     scripts.extend(entries(&own).unwrap_or_default());
     scripts.push(own);
     let mut failures = Vec::new();
-    for script in scripts.iter().filter(|script| is_executable(script)) {
-        if let Err(reason) = run_script(script, news) {
+    for script in scripts {
+        if is_executable(&script)
+            && let Err(reason) = run_script(&script, news)
+        {
             failures.push(format!("{}: {reason}", script.display()));
         }
     }
@@ -96,13 +98,23 @@ fn run_script(script: &Path, news: &News) -> Result<(), String> {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn words(error: std::io::Error) -> String {
+    error.to_string()
+}
+
 /// The first of these programs that is installed.
 fn installed(names: &[&'static str]) -> Option<(&'static str, PathBuf)> {
-    names.iter().find_map(|name| {
-        let path =
-            PATH.split(':').map(|folder| Path::new(folder).join(name)).find(|path| is_executable(path))?;
-        Some((*name, path))
-    })
+    for name in names {
+        for folder in PATH.split(':') {
+            let path = Path::new(folder).join(name);
+            if is_executable(&path) {
+                return Some((*name, path));
+            }
+        }
+    }
+    None
 }
 
 /// Hands `input` to a program; what it complains of is the error.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::alert::{Message, mail_date};
 
-use super::{PATIENCE, host_name, installed, run_with_input, unix_time_s};
+use super::{PATIENCE, host_name, installed, run_with_input, unix_time_s, words};
 
 /// A reply is a line or some; nobody needs more.
 const LONGEST_REPLY: usize = 16 * 1024;
@@ -84,14 +84,14 @@ impl Talk {
     }
 
     fn command(&mut self, line: &str, wanted: char) -> Result<(), String> {
-        self.stream.write_all(format!("{line}\r\n").as_bytes()).map_err(|error| error.to_string())?;
+        self.stream.write_all(format!("{line}\r\n").as_bytes()).map_err(words)?;
         self.hear(wanted)
     }
 
     /// The last line of a reply has a space behind its code.
     fn hear(&mut self, wanted: char) -> Result<(), String> {
         loop {
-            let line = self.line().map_err(|error| error.to_string())?;
+            let line = self.line().map_err(words)?;
             if line.is_empty() {
                 return Err("it hung up".to_owned());
             }
@@ -127,7 +127,7 @@ impl Talk {
 
 /// To the first of the server's addresses that answers.
 pub(super) fn connect(server: &str) -> Result<TcpStream, String> {
-    let addresses = server.to_socket_addrs().map_err(|error| error.to_string())?;
+    let addresses = server.to_socket_addrs().map_err(words)?;
     let mut last = "no address".to_owned();
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
@@ -135,9 +135,9 @@ pub(super) fn connect(server: &str) -> Result<TcpStream, String> {
                 let limited = stream
                     .set_read_timeout(Some(PATIENCE))
                     .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-                return limited.map(|()| stream).map_err(|error| error.to_string());
+                return limited.map(|()| stream).map_err(words);
             }
-            Err(error) => last = error.to_string(),
+            Err(error) => last = words(error),
         }
     }
     Err(last)

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Command;
 
 use super::mail::connect;
-use super::{installed, run_with_input};
+use super::{installed, run_with_input, words};
 use crate::system::files::read_all;
 
 /// Enough for the line with the status.
@@ -33,7 +33,7 @@ fn by_http(address: &str, json: &str) -> Result<(), String> {
         "POST {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: mwan3\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{json}"
     );
-    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(words)?;
     let mut answer = Vec::new();
     // What came before an error may be enough.
     let ended = read_all(&mut stream, LONGEST_ANSWER, &mut answer);
@@ -41,7 +41,7 @@ fn by_http(address: &str, json: &str) -> Result<(), String> {
     let line = answer.lines().next().unwrap_or_default();
     match (line.split(' ').nth(1), ended) {
         (Some(code), _) if line.starts_with("HTTP/1.") && code.starts_with('2') => Ok(()),
-        (_, Err(error)) if line.is_empty() => Err(error.to_string()),
+        (_, Err(error)) if line.is_empty() => Err(words(error)),
         _ => Err(format!("it answered \"{}\"", line.escape_debug())),
     }
 }

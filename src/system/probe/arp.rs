@@ -32,7 +32,7 @@ impl Binding {
         };
         uplink.tie(&uplink.open(Type::DGRAM, None)?)?;
         let device_index = socket::device_index(&device)
-            .map_err(|error| not_sent(format_args!("cannot use device {device}"), &error))?;
+            .map_err(|error| not_sent(format_args!("cannot use device {device}"), error))?;
         Ok(Binding { device, device_index, mark: uplink.mark, source })
     }
 }
@@ -67,7 +67,7 @@ impl ArpSocket {
         };
         let device = &binding.device;
         let (socket, broadcast, own_link) = open()
-            .map_err(|error: io::Error| not_sent(format_args!("cannot speak ARP on {device}"), &error))?;
+            .map_err(|error: io::Error| not_sent(format_args!("cannot speak ARP on {device}"), error))?;
         let Some(own_link) = own_link else {
             return Err(Failure::NotSent(format!("cannot speak ARP on {device}: it is not Ethernet")));
         };
@@ -81,7 +81,7 @@ impl ArpSocket {
     pub(super) fn send(&mut self, id: ProbeId, target: Ipv4Addr, now: Duration) -> Result<(), Failure> {
         let message = arp::request(self.own_link, self.binding.source, target);
         self.socket.send_to(&message, &self.broadcast).map_err(|error| {
-            not_sent(format_args!("cannot ask who has {target} on {}", self.binding.device), &error)
+            not_sent(format_args!("cannot ask who has {target} on {}", self.binding.device), error)
         })?;
         self.waiting.push(Waiting { id, target, at: now });
         Ok(())

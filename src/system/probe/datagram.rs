@@ -41,7 +41,7 @@ impl DatagramQuestion {
 
 fn query(name: &str, family: Family) -> Result<Vec<u8>, Failure> {
     let identifier =
-        socket::random().map_err(|error| not_sent(format_args!("cannot make a query for {name}"), &error))?;
+        socket::random().map_err(|error| not_sent(format_args!("cannot make a query for {name}"), error))?;
     dns::query(u16::from_be_bytes(identifier), name, family)
         .ok_or_else(|| Failure::NotSent(format!("cannot look up '{name}': not a host name")))
 }
@@ -67,9 +67,7 @@ impl DatagramExchange {
         socket::queue_icmp_errors(&socket, uplink.family())
             .and_then(|()| socket.connect(&server.into()))
             .and_then(|()| socket.send(question.bytes()))
-            .map_err(|error| {
-                not_sent(format_args!("cannot send to {server} on {}", uplink.device), &error)
-            })?;
+            .map_err(|error| not_sent(format_args!("cannot send to {server} on {}", uplink.device), error))?;
         Ok(DatagramExchange { id, socket, server, question, sent_at: now })
     }
 

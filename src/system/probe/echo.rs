@@ -73,7 +73,7 @@ impl EchoSocket {
         socket::pass_icmp_types(&socket, family, &types)
             .and_then(|()| socket.attach_filter(&echo_identifier_filter(family, identifier)))
             .map_err(|error| {
-                not_sent(format_args!("cannot filter echo replies on {}", uplink.device), &error)
+                not_sent(format_args!("cannot filter echo replies on {}", uplink.device), error)
             })?;
         let source = uplink.source;
         Ok(EchoSocket { interface, family, socket, identifier, source, hop_limit: None, sent: Vec::new() })
@@ -87,19 +87,24 @@ impl EchoSocket {
         let Launch { id, uplink, now } = *launch;
         let EchoRequest { number, target, .. } = *request;
         let refuse =
-            |error: &io::Error| not_sent(format_args!("cannot send to {target} on {}", uplink.device), error);
+            |error: io::Error| not_sent(format_args!("cannot send to {target} on {}", uplink.device), error);
         uplink.check_family(target)?;
         let payload = self.check_size(request.payload)?;
         self.make_room()?;
         uplink.tie(&self.socket)?;
         self.source = uplink.source;
-        self.limit_hops(request.hop_limit).map_err(|error| refuse(&error))?;
-        let cookie = socket::random().map_err(|error| refuse(&error))?;
-        let message =
-            icmp::echo_request(self.family, self.identifier, number, &icmp::echo_payload(payload, cookie));
-        self.socket.send_to(&message, &SocketAddr::new(target, 0).into()).map_err(|error| refuse(&error))?;
+        let cookie = self.transmit(request, payload).map_err(refuse)?;
         self.sent.push(Sent { id, number, target, payload, cookie, at: now, state: State::Waiting });
         Ok(())
+    }
+
+    fn transmit(&mut self, request: &EchoRequest, payload: u16) -> io::Result<[u8; COOKIE_BYTES]> {
+        self.limit_hops(request.hop_limit)?;
+        let cookie = socket::random()?;
+        let payload = icmp::echo_payload(payload, cookie);
+        let message = icmp::echo_request(self.family, self.identifier, request.number, &payload);
+        self.socket.send_to(&message, &SocketAddr::new(request.target, 0).into())?;
+        Ok(cookie)
     }
 
     pub(super) fn cancel_if(&mut self, is_over: &dyn Fn(ProbeId, Duration) -> bool) {

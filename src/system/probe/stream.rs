@@ -29,7 +29,7 @@ impl StreamQuestion {
     pub(super) fn https(host: &str) -> Result<StreamQuestion, Failure> {
         let random = || Ok((socket::random()?, socket::random()?));
         let (random, session) =
-            random().map_err(|error| not_sent(format_args!("cannot begin a TLS handshake"), &error))?;
+            random().map_err(|error| not_sent(format_args!("cannot begin a TLS handshake"), error))?;
         Ok(StreamQuestion::Tls { hello: tls::client_hello(host, random, session) })
     }
 
@@ -89,16 +89,16 @@ impl StreamExchange {
         question: StreamQuestion,
     ) -> Result<Started, Failure> {
         let Launch { id, uplink, now } = *launch;
-        let refuse = |error: &io::Error| {
+        let refuse = |error: io::Error| {
             not_sent(format_args!("cannot connect to {target} on {}", uplink.device), error)
         };
         uplink.check_family(target.ip())?;
         let socket = uplink.open(Type::STREAM, Some(Protocol::TCP))?;
         uplink.tie(&socket)?;
-        socket::queue_icmp_errors(&socket, uplink.family()).map_err(|error| refuse(&error))?;
         // Closing then resets the connection: no packets follow on a dead uplink, no port stays in TIME_WAIT.
-        socket.set_linger(Some(Duration::ZERO)).map_err(|error| refuse(&error))?;
-        let connected = socket.connect(&target.into());
+        let connected = socket::queue_icmp_errors(&socket, uplink.family())
+            .and_then(|()| socket.set_linger(Some(Duration::ZERO)))
+            .and_then(|()| socket.connect(&target.into()));
         let stage = Stage::Connecting;
         let exchange =
             StreamExchange { id, socket, target, question, started_at: now, stage, received: Vec::new() };
@@ -108,7 +108,7 @@ impl StreamExchange {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 Ok(Started::Done(exchange.weigh(Evidence::Refusal, now)))
             }
-            Err(error) => Err(refuse(&error)),
+            Err(error) => Err(refuse(error)),
         }
     }
 

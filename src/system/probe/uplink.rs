@@ -36,7 +36,7 @@ impl Uplink {
             socket.set_nonblocking(true)?;
             Ok(socket)
         };
-        open().map_err(|error| not_sent(format_args!("cannot open an {family} socket"), &error))
+        open().map_err(|error| not_sent(format_args!("cannot open an {family} socket"), error))
     }
 
     /// Done again before each echo on a kept socket: it costs little, follows a device that came back under
@@ -46,13 +46,13 @@ impl Uplink {
         let Uplink { device, mark, source } = self;
         socket
             .bind_device(Some(device.as_bytes()))
-            .map_err(|error| not_sent(format_args!("cannot use device {device}"), &error))?;
+            .map_err(|error| not_sent(format_args!("cannot use device {device}"), error))?;
         socket
             .set_mark(*mark)
-            .map_err(|error| not_sent(format_args!("cannot set mark {mark:#x} on {device}"), &error))?;
+            .map_err(|error| not_sent(format_args!("cannot set mark {mark:#x} on {device}"), error))?;
         socket
             .bind(&SocketAddr::new(*source, 0).into())
-            .map_err(|error| not_sent(format_args!("cannot bind to {source} on {device}"), &error))
+            .map_err(|error| not_sent(format_args!("cannot bind to {source} on {device}"), error))
     }
 
     pub(super) fn check_device_name(&self) -> Result<(), Failure> {
@@ -72,8 +72,10 @@ impl Uplink {
     }
 }
 
-pub(super) fn not_sent(doing: std::fmt::Arguments<'_>, error: &io::Error) -> Failure {
-    Failure::NotSent(format!("{doing}: {}", explain(error)))
+#[cold]
+#[inline(never)]
+pub(super) fn not_sent(doing: std::fmt::Arguments<'_>, error: io::Error) -> Failure {
+    Failure::NotSent(format!("{doing}: {}", explain(&error)))
 }
 
 /// What an error number means in a probe's life; otherwise what the system calls it.
