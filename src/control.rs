@@ -87,7 +87,9 @@ impl Server {
     }
 
     pub fn advance(&mut self, now: Duration) {
-        self.clients.retain(|one| !one.is_hurried() || now < one.until);
+        while let Some(late) = self.clients.iter().position(|one| one.is_hurried() && one.until <= now) {
+            self.clients.remove(late);
+        }
         self.accepts_again = self.accepts_again.filter(|at| now < *at);
     }
 

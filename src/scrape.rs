@@ -6,12 +6,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::system::clock::earlier;
 use crate::system::poll::Until;
 
 /// A scraper asks in a few hundred bytes.
 const LONGEST_REQUEST: usize = 4096;
 const MOST_CLIENTS: usize = 8;
+/// What the kernel queues of those who come meanwhile.
+const BACKLOG: i32 = 128;
 /// For the whole conversation.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After an accept that failed: trying again at once would be a busy loop.
@@ -48,9 +52,12 @@ pub enum Request {
 
 impl Door {
     pub fn open(address: SocketAddr) -> io::Result<Door> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Door { address, listener, clients: Vec::new(), accepts_again: None })
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Door { address, listener: socket.into(), clients: Vec::new(), accepts_again: None })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -77,7 +84,9 @@ impl Door {
     }
 
     pub fn advance(&mut self, now: Duration) {
-        self.clients.retain(|client| now < client.until);
+        while let Some(late) = self.clients.iter().position(|client| client.until <= now) {
+            self.clients.swap_remove(late);
+        }
         self.accepts_again = self.accepts_again.filter(|at| now < *at);
     }
 

@@ -56,8 +56,8 @@ pub fn start(arguments: &[&str]) -> io::Result<Child> {
 /// A lock that our caller's shell holds by a descriptor must end with that shell, not with what we start.
 pub fn keep_descriptors_here() {
     for path in entries(Path::new("/proc/self/fd")).unwrap_or_default() {
-        let number = path.file_name().and_then(|name| name.to_str()?.parse::<libc::c_int>().ok());
-        if let Some(fd) = number.filter(|fd| *fd > 2) {
+        let number = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+        if let Some(fd) = number.and_then(|fd| libc::c_int::try_from(fd).ok()).filter(|fd| *fd > 2) {
             // SAFETY: fcntl with F_SETFD takes no pointers; a descriptor closed meanwhile is an error, no harm.
             unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
         }

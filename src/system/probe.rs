@@ -183,7 +183,10 @@ impl Prober {
     /// Closes all sockets of an interface; nothing is told about its probes any more.
     pub fn close_interface(&mut self, interface: InterfaceId) {
         self.channels.retain(|_, channel| channel.interface() != interface);
-        self.desk.outcomes.retain(|outcome| outcome.id.interface != interface);
+        let outcomes = &mut self.desk.outcomes;
+        while let Some(gone) = outcomes.iter().position(|outcome| outcome.id.interface == interface) {
+            outcomes.remove(gone);
+        }
     }
 
     /// What to poll for now; asked anew before each poll, as every call here may change it.

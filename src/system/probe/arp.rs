@@ -88,7 +88,9 @@ impl ArpSocket {
     }
 
     pub(super) fn cancel_if(&mut self, is_over: &dyn Fn(ProbeId, Duration) -> bool) {
-        self.waiting.retain(|waiting| !is_over(waiting.id, waiting.at));
+        while let Some(over) = self.waiting.iter().position(|waiting| is_over(waiting.id, waiting.at)) {
+            self.waiting.remove(over);
+        }
     }
 
     /// An error means that the device went away; all who wait have been told.

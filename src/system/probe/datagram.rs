@@ -39,6 +39,7 @@ impl DatagramQuestion {
     }
 }
 
+#[inline(never)]
 fn query(name: &str, family: Family) -> Result<Vec<u8>, Failure> {
     let identifier =
         socket::random().map_err(|error| not_sent(format_args!("cannot make a query for {name}"), error))?;

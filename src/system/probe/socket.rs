@@ -19,14 +19,14 @@ const ICMP_FILTER: libc::c_int = 1;
 /// Room for one extended error with its sender, and more.
 const CONTROL_BYTES: usize = 256;
 
-/// Never blocks, not even before the kernel has gathered enough entropy at boot.
 pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     fill_randomly(&mut bytes)?;
     Ok(bytes)
 }
 
-fn fill_randomly(bytes: &mut [u8]) -> io::Result<()> {
+/// Never blocks, not even before the kernel has gathered enough entropy at boot.
+pub(super) fn fill_randomly(bytes: &mut [u8]) -> io::Result<()> {
     // SAFETY: the pointer and length are those of a live, writable slice.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_INSECURE) };
     match usize::try_from(got) {

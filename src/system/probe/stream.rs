@@ -27,9 +27,10 @@ impl StreamQuestion {
     }
 
     pub(super) fn https(host: &str) -> Result<StreamQuestion, Failure> {
-        let random = || Ok((socket::random()?, socket::random()?));
-        let (random, session) =
-            random().map_err(|error| not_sent(format_args!("cannot begin a TLS handshake"), error))?;
+        let (mut random, mut session) = ([0; 32], [0; 32]);
+        socket::fill_randomly(&mut random)
+            .and_then(|()| socket::fill_randomly(&mut session))
+            .map_err(|error| not_sent(format_args!("cannot begin a TLS handshake"), error))?;
         Ok(StreamQuestion::Tls { hello: tls::client_hello(host, random, session) })
     }
 
