@@ -8,9 +8,9 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use mwan3::address::Family;
 use mwan3::system::binding::{Binding, Steering, bind_self, exec, exit_code, remove_leftovers};
+use mwan3::system::failure::{Failure, Result};
 
 const FAILED: u8 = 125;
 
@@ -19,19 +19,19 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("use: {error:#}");
+            eprintln!("use: {error}");
             ExitCode::from(FAILED)
         }
     }
 }
 
-fn run(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+fn run(arguments: &[OsString]) -> Result<ExitCode> {
     if arguments.first().is_some_and(|first| first == "--remove-leftovers") {
         println!("{}", remove_leftovers());
         return Ok(ExitCode::SUCCESS);
     }
     let [interface, family, device_index, mark, steering, program, rest @ ..] = arguments else {
-        bail!("INTERFACE FAMILY DEVICE-INDEX MARK STEERING COMMAND [ARGUMENTS…]");
+        return Err(failure("INTERFACE FAMILY DEVICE-INDEX MARK STEERING COMMAND [ARGUMENTS…]"));
     };
     let binding = Binding {
         interface: interface.to_string_lossy().into_owned(),
@@ -46,21 +46,26 @@ fn run(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(exit_code(&error)))
 }
 
-fn steering_of(text: &str) -> anyhow::Result<Steering> {
+fn steering_of(text: &str) -> Result<Steering> {
     if text == "device" {
         return Ok(Steering::Device);
     }
-    let list = text.strip_prefix("mark").context("device or mark")?.trim_start_matches(':');
-    let other_uplinks: Result<Vec<u32>, _> =
-        list.split(',').filter(|index| !index.is_empty()).map(str::parse).collect();
-    Ok(Steering::Mark { other_uplinks: other_uplinks? })
+    let list = text.strip_prefix("mark").ok_or_else(|| failure("device or mark"))?.trim_start_matches(':');
+    let indexes = list.split(',').filter(|index| !index.is_empty());
+    let other_uplinks: Result<Vec<u32>, _> = indexes.map(str::parse).collect();
+    let other_uplinks = other_uplinks.map_err(|error| failure(&error.to_string()))?;
+    Ok(Steering::Mark { other_uplinks })
 }
 
-fn number(text: &OsString) -> anyhow::Result<u32> {
-    let text = text.to_str().context("not a number")?;
+fn number(text: &OsString) -> Result<u32> {
+    let text = text.to_str().ok_or_else(|| failure("not a number"))?;
     let parsed = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    parsed.with_context(|| format!("{text} is not a number"))
+    parsed.map_err(|error| failure(&format!("{text} is not a number: {error}")))
+}
+
+fn failure(text: &str) -> Failure {
+    Failure::new(format_args!("{text}"))
 }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::sorted::sort_by;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -218,7 +220,7 @@ impl Span {
 
 /// Sorted, disjoint, with touching neighbours joined.
 pub fn merge_spans(mut spans: Vec<Span>) -> Vec<Span> {
-    spans.sort_unstable();
+    sort_by(&mut spans, &Span::cmp);
     let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
     for span in spans {
         match merged.last_mut() {

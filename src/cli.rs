@@ -33,7 +33,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::system::failure::{Failure, Result};
+use crate::system::failure::Result;
 use crate::system::terminal;
 
 pub use explain::{Asked, answer as explain};
@@ -160,9 +160,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         }
         Ok(code) => code,
         Err(error) => {
-            // An error chain is one line: what we were doing, and why it failed.
-            let advice = if is_about_privileges(&error) { " (are you root?)" } else { "" };
-            complain!("mwan3: {error:#}{advice}");
+            let advice = if error.lacks_rights() { " (are you root?)" } else { "" };
+            complain!("mwan3: {error}{advice}");
             1
         }
     }
@@ -177,10 +176,6 @@ fn say_line(text: fmt::Arguments<'_>) {
     {
         WAS_LOST.store(true, Ordering::Relaxed);
     }
-}
-
-fn is_about_privileges(error: &Failure) -> bool {
-    matches!(error.errno(), Some(libc::EPERM | libc::EACCES))
 }
 
 fn suggestion(word: &str) -> String {

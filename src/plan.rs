@@ -22,6 +22,7 @@ use std::fmt;
 use crate::config::Config;
 use crate::network::{IpRule, Network, Route};
 use crate::nft;
+use crate::sorted::sort_by;
 
 pub use dispatch::{Packet, compile, naive_match};
 pub use explain::{Explanation, Question, Situation, explain};
@@ -81,9 +82,10 @@ impl Plan {
     /// The ip rules and routes, sorted, in iproute2's words with the family in front.
     pub fn routing_text(&self) -> String {
         let mut text = String::new();
-        let (mut rules, mut routes) = (self.rules.clone(), self.routes.clone());
-        rules.sort();
-        routes.sort();
+        let mut rules: Vec<&IpRule> = self.rules.iter().collect();
+        let mut routes: Vec<&Route> = self.routes.iter().collect();
+        sort_by(&mut rules, &Ord::cmp);
+        sort_by(&mut routes, &Ord::cmp);
         for rule in rules {
             text.push_str(&format!("rule {} {rule}\n", rule.family));
         }

@@ -1,13 +1,12 @@
 //! The only way the kernel is ever changed: see what is, plan what should be, make the difference. Start,
 //! reload, failover, repair and stop are all this; done twice, the second time writes nothing.
 
-use crate::system::failure::{Context, Result};
-
 use crate::config::Config;
 use crate::network::change::{Leftovers, Observed, RoutingChange, RoutingChanges, Wanted, diff};
 use crate::nft;
 use crate::plan::{Health, Plan, TABLE, plan, tiers, uplinks};
 use crate::system::clock::since_boot;
+use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, Lock};
 use crate::system::host::{self, Host};
 use crate::system::logger as log;

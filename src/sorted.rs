@@ -1,15 +1,19 @@
 //! A map and a set that are sorted vectors: for the small tables this program is made of. The standard
 //! B-trees cost up to 10 KB of flash for every pair of types, these a few hundred bytes. Keys that come in
 //! order are appended; others move what is behind them, so what may be long is sorted before it is put in.
+//! And a sort that is compiled once: those of the standard library cost 600 bytes for every type.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::fmt::{Debug, Formatter};
 
 use serde::ser::{Serialize, Serializer};
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Keys and values stand apart: what finds and puts in a key is then the same code whatever its value is.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SortedMap<K, V> {
-    entries: Vec<(K, V)>,
+    keys: SortedSet<K>,
+    values: Vec<V>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,47 +23,56 @@ pub struct SortedSet<T> {
 
 impl<K, V> SortedMap<K, V> {
     pub const fn new() -> Self {
-        SortedMap { entries: Vec::new() }
+        SortedMap { keys: SortedSet::new(), values: Vec::new() }
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.values.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.values.is_empty()
     }
 
     pub fn clear(&mut self) {
-        self.entries.clear();
+        self.keys.items.clear();
+        self.values.clear();
     }
 
     pub fn iter(&self) -> Iter<'_, K, V> {
-        self.entries.iter().map(|(key, value)| (key, value))
+        self.keys.iter().zip(&self.values)
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
-        self.entries.iter_mut().map(|(key, value)| (&*key, value))
+        self.keys.iter().zip(&mut self.values)
     }
 
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> + Clone {
-        self.entries.iter().map(|(key, _)| key)
+    pub fn keys(&self) -> std::slice::Iter<'_, K> {
+        self.keys.iter()
     }
 
-    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> + Clone {
-        self.entries.iter().map(|(_, value)| value)
+    pub fn values(&self) -> std::slice::Iter<'_, V> {
+        self.values.iter()
     }
 
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.entries.iter_mut().map(|(_, value)| value)
+    pub fn values_mut(&mut self) -> std::slice::IterMut<'_, V> {
+        self.values.iter_mut()
     }
 
-    pub fn into_values(self) -> impl Iterator<Item = V> {
-        self.entries.into_iter().map(|(_, value)| value)
+    pub fn into_values(self) -> std::vec::IntoIter<V> {
+        self.values.into_iter()
     }
 
     pub fn retain(&mut self, mut keeps: impl FnMut(&K, &mut V) -> bool) {
-        self.entries.retain_mut(|(key, value)| keeps(key, value));
+        let mut place = 0;
+        while let (Some(key), Some(value)) = (self.keys.items.get(place), self.values.get_mut(place)) {
+            if keeps(key, value) {
+                place += 1;
+            } else {
+                self.keys.items.remove(place);
+                self.values.remove(place);
+            }
+        }
     }
 }
 
@@ -68,31 +81,36 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        let place = self.place(key).ok()?;
-        self.entries.get(place).map(|(_, value)| value)
+        self.values.get(self.keys.place(key).ok()?)
     }
 
     pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
-        let place = self.place(key).ok()?;
-        self.entries.get_mut(place).map(|(_, value)| value)
+        self.values.get_mut(self.keys.place(key).ok()?)
     }
 
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
     {
-        self.place(key).is_ok()
+        self.keys.contains(key)
+    }
+
+    pub fn insert(&mut self, key: K, value: V) {
+        match self.keys.put(key) {
+            Ok(place) => self.values[place] = value,
+            Err(place) => self.values.insert(place, value),
+        }
     }
 
     /// The value that was there before.
-    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match self.place(&key) {
-            Ok(place) => self.entries.get_mut(place).map(|(_, old)| std::mem::replace(old, value)),
+    pub fn replace(&mut self, key: K, value: V) -> Option<V> {
+        match self.keys.put(key) {
+            Ok(place) => Some(std::mem::replace(&mut self.values[place], value)),
             Err(place) => {
-                self.entries.insert(place, (key, value));
+                self.values.insert(place, value);
                 None
             }
         }
@@ -100,11 +118,11 @@ impl<K: Ord, V> SortedMap<K, V> {
 
     /// The value of this key; this one from now on, if it had none.
     pub fn or_insert(&mut self, key: K, value: V) -> &mut V {
-        let place = self.place(&key).unwrap_or_else(|place| {
-            self.entries.insert(place, (key, value));
+        let place = self.keys.put(key).unwrap_or_else(|place| {
+            self.values.insert(place, value);
             place
         });
-        &mut self.entries[place].1
+        &mut self.values[place]
     }
 
     pub fn or_default(&mut self, key: K) -> &mut V
@@ -118,16 +136,9 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        let place = self.place(key).ok()?;
-        Some(self.entries.remove(place).1)
-    }
-
-    fn place<Q: Ord + ?Sized>(&self, key: &Q) -> Result<usize, usize>
-    where
-        K: Borrow<Q>,
-    {
-        let entries = &self.entries;
-        search(entries.len(), &|at| entries.get(at).map_or(Ordering::Equal, |(one, _)| one.borrow().cmp(key)))
+        let place = self.keys.place(key).ok()?;
+        self.keys.items.remove(place);
+        Some(self.values.remove(place))
     }
 }
 
@@ -163,11 +174,7 @@ impl<T: Ord> SortedSet<T> {
 
     /// False if it was there already.
     pub fn insert(&mut self, item: T) -> bool {
-        let place = self.place(&item);
-        if let Err(place) = place {
-            self.items.insert(place, item);
-        }
-        place.is_err()
+        self.put(item).is_err()
     }
 
     pub fn remove<Q: Ord + ?Sized>(&mut self, item: &Q) -> bool
@@ -181,28 +188,57 @@ impl<T: Ord> SortedSet<T> {
         place.is_ok()
     }
 
+    /// Where it was already, or where it is now.
+    fn put(&mut self, item: T) -> Result<usize, usize> {
+        let place = self.place(&item);
+        if let Err(place) = place {
+            self.items.insert(place, item);
+        }
+        place
+    }
+
+    /// Where it is, or where it would belong. The search of the standard library compares in two places.
     fn place<Q: Ord + ?Sized>(&self, item: &Q) -> Result<usize, usize>
     where
         T: Borrow<Q>,
     {
-        let items = &self.items;
-        search(items.len(), &|at| items.get(at).map_or(Ordering::Equal, |one| one.borrow().cmp(item)))
+        let (mut from, mut to) = (0, self.items.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.items[middle].borrow().cmp(item) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Equal => return Ok(middle),
+                Ordering::Greater => to = middle,
+            }
+        }
+        Err(from)
     }
 }
 
-/// Where it is, or would have to be. One for all types: `order` tells how the one at a place compares.
-#[inline(never)]
-fn search(count: usize, order: &dyn Fn(usize) -> Ordering) -> Result<usize, usize> {
-    let (mut first, mut end) = (0, count);
-    while first < end {
-        let middle = first + (end - first) / 2;
-        match order(middle) {
-            Ordering::Equal => return Ok(middle),
-            Ordering::Less => first = middle + 1,
-            Ordering::Greater => end = middle,
+/// Equal items keep their order.
+pub fn sort_by<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
+    for (one, other) in swaps(items.len(), &|one, other| compare(&items[one], &items[other])) {
+        items.swap(one, other);
+    }
+}
+
+/// What to swap, one after the other, so that all are in order.
+fn swaps(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<(usize, usize)> {
+    let mut origins: Vec<usize> = (0..count).collect();
+    origins.sort_by(|one, other| compare(*one, *other));
+    let mut swaps = Vec::new();
+    for start in 0..count {
+        let mut place = start;
+        loop {
+            let origin = std::mem::replace(&mut origins[place], place);
+            if origin == start {
+                break;
+            }
+            swaps.push((place, origin));
+            place = origin;
         }
     }
-    Err(first)
+    swaps
 }
 
 impl<K, V> Default for SortedMap<K, V> {
@@ -261,7 +297,7 @@ impl<T: Ord> FromIterator<T> for SortedSet<T> {
     }
 }
 
-type Iter<'a, K, V> = std::iter::Map<std::slice::Iter<'a, (K, V)>, fn(&'a (K, V)) -> (&'a K, &'a V)>;
+type Iter<'a, K, V> = std::iter::Zip<std::slice::Iter<'a, K>, std::slice::Iter<'a, V>>;
 
 impl<'a, K, V> IntoIterator for &'a SortedMap<K, V> {
     type Item = (&'a K, &'a V);
@@ -274,10 +310,10 @@ impl<'a, K, V> IntoIterator for &'a SortedMap<K, V> {
 
 impl<K, V> IntoIterator for SortedMap<K, V> {
     type Item = (K, V);
-    type IntoIter = std::vec::IntoIter<(K, V)>;
+    type IntoIter = std::iter::Zip<std::vec::IntoIter<K>, std::vec::IntoIter<V>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.entries.into_iter()
+        self.keys.into_iter().zip(self.values)
     }
 }
 
@@ -296,6 +332,25 @@ impl<T> IntoIterator for SortedSet<T> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.items.into_iter()
+    }
+}
+
+/// As of lists of pairs.
+impl<K: Ord, V: Ord> Ord for SortedMap<K, V> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl<K: Ord, V: Ord> PartialOrd for SortedMap<K, V> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K: Debug, V: Debug> Debug for SortedMap<K, V> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self).finish()
     }
 }
 

@@ -16,8 +16,6 @@ mod watch;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result};
-
 use crate::config::Config;
 use crate::control::{ClientId, Server};
 use crate::health::{Event, EventRing};
@@ -27,6 +25,7 @@ use crate::reconcile::{Goal, Outcome, reconcile};
 use crate::scrape::Door;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
+use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, Lock};
 use crate::system::hooks::Hooks;
 use crate::system::logger as log;
@@ -302,7 +301,7 @@ impl Tracker {
         match outcome {
             Ok(outcome) => self.see(outcome, now),
             Err(error) => {
-                log::error!("{error:#}");
+                log::error!("{error}");
                 self.look_within(Duration::from_secs(5), now);
             }
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 /// Each top module with what it may use, from the ground up. A module may always use itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("sorted", &[]),
-    ("address", &[]),
+    ("address", &["sorted"]),
     ("alert", &[]),
-    ("import", &[]),
+    ("import", &["sorted"]),
     ("mark", &[]),
     ("uci", &["sorted"]),
     ("network", &["address", "mark", "sorted"]),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::control::{ask, follow};
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 
 use super::ExitCode;
@@ -80,13 +80,13 @@ fn request(line: &str, patience: Duration) -> Result<Value> {
         return no_tracker();
     };
     match answer.get("error").and_then(Value::as_str) {
-        Some(error) => bail!("{error}"),
+        Some(error) => Err(failure!("{error}")),
         None => Ok(answer),
     }
 }
 
 fn no_tracker<T>() -> Result<T> {
-    bail!("no tracker runs: start the service, or run 'mwan3 track'")
+    Err(failure!("no tracker runs: start the service, or run 'mwan3 track'"))
 }
 
 fn usage(verb: &str, arguments: &Arguments) -> Result<ExitCode> {

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::control::{Conversation, ask};
 use crate::system::clock::{since_boot, whole_us};
 use crate::system::conntrack::Beginnings;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::settings;
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let socket = directories.control_socket();
     let begun = Conversation::begin(&socket, &format!("drill {name} {seconds} {force}"));
     let Some(tracker) = begun.context("cannot ask the tracker")? else {
-        bail!("no tracker runs: start the service, or run 'mwan3 track'");
+        return Err(failure!("no tracker runs: start the service, or run 'mwan3 track'"));
     };
     let until = since_boot().saturating_add(Duration::from_secs(u64::from(seconds)));
     let drill = Drill {
@@ -89,7 +89,7 @@ impl Drill {
                 self.note(&beginnings.marks());
             }
             let Some(lines) = tracker.lines().context("the tracker")? else {
-                bail!("the tracker is gone; the next one ends the drill");
+                return Err(failure!("the tracker is gone; the next one ends the drill"));
             };
             for line in &lines {
                 if let Some(code) = self.hear(line, beginnings.as_mut())? {
@@ -120,7 +120,7 @@ impl Drill {
         let number = |key: &str| line.get(key).and_then(Value::as_u64);
         let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or("");
         if let Some(refusal) = line.get("error").and_then(Value::as_str) {
-            bail!("{refusal}");
+            return Err(failure!("{refusal}"));
         }
         if text("drill") == "began" {
             let can_count = beginnings.is_some();

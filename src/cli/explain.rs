@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use crate::system::failure::{Result, bail, failure};
 use serde_json::Value;
 
 use crate::address::Family;
@@ -12,6 +11,7 @@ use crate::plan::explain::usual_device;
 use crate::plan::{Explanation, Question, Situation, TABLE, explain, protocol_number};
 use crate::report::{Flow, Snapshot, explain_json, explain_text, flow_text, flows_json};
 use crate::system::conntrack::{self, Connection};
+use crate::system::failure::{Result, failure};
 use crate::system::nftables::set_holds;
 
 use super::options::Arguments;
@@ -115,12 +115,12 @@ fn question(asked: &Asked<'_>, snapshot: &Snapshot) -> Result<Question> {
         None => (None, None),
     };
     if source.is_some_and(|source| Family::of(source) != family) {
-        bail!("source and destination are of different families");
+        return Err(failure!("source and destination are of different families"));
     }
     let protocol = match asked.protocol.map(config::protocol) {
         None | Some(Ok(Protocol::Any)) => None,
         Some(Ok(protocol)) => protocol_number(protocol, family),
-        Some(Err(reason)) => bail!("'{}' is {reason}", asked.protocol.unwrap_or_default()),
+        Some(Err(reason)) => return Err(failure!("'{}' is {reason}", asked.protocol.unwrap_or_default())),
     };
     let number = match asked.port {
         None => None,
@@ -160,12 +160,14 @@ fn whence(text: &str, network: &Network) -> Result<(Option<IpAddr>, Option<Strin
         let device = logical.or_else(|| network.device(interface).map(|found| found.name.clone()));
         return match device {
             Some(device) => Ok((source, Some(device))),
-            None => bail!("'{interface}' is no interface with a device, and no device"),
+            None => return Err(failure!("'{interface}' is no interface with a device, and no device")),
         };
     }
     match source.and_then(|source| usual_device(network, source)) {
         Some(device) => Ok((source, device)),
-        None => bail!("no route leads to {text}: say by which interface it comes in, {text}%INTERFACE"),
+        None => {
+            Err(failure!("no route leads to {text}: say by which interface it comes in, {text}%INTERFACE"))
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, absolute};
 
-use crate::system::failure::{Context, Result};
-
 use crate::import;
+use crate::system::failure::{Context, Result};
 
 use super::ExitCode;
 use super::options::Arguments;

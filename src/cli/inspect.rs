@@ -3,14 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::system::failure::{Context, Result, failure};
-
 use crate::config::options::SectionKind;
 use crate::config::{self, Config, Problem, Severity};
 use crate::network::Network;
 use crate::plan::{Health, Plan};
 use crate::reconcile::{Goal, Pending, pending};
 use crate::report::promises_text;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 use crate::system::host::{self, Host};
 use crate::system::leftovers::{self, Leftovers};
@@ -26,7 +25,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<ExitCode> {
     let settings = match settings::load(&directories) {
         Ok(settings) => settings,
         Err(error) => {
-            complain!("mwan3: {error:#}");
+            complain!("mwan3: {error}");
             return Ok(2);
         }
     };

@@ -1,10 +1,9 @@
 //! `mwan3 notify test`: whether alerts arrive is known only once one has.
 
-use crate::system::failure::{Result, bail};
-
 use crate::alert::{Change, Message, News};
 use crate::config::{Alert, AlertMethod};
 use crate::system::deliver::{deliver, host_name, unix_time_s};
+use crate::system::failure::{Result, failure};
 use crate::system::files::Directories;
 use crate::system::settings;
 
@@ -34,8 +33,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             complain!("{problem}");
         }
         match wanted {
-            Some(name) => bail!("there is no alert '{name}' that could be sent"),
-            None => bail!("no alert is configured (man 5 mwan3, CONFIG ALERT)"),
+            Some(name) => return Err(failure!("there is no alert '{name}' that could be sent")),
+            None => return Err(failure!("no alert is configured (man 5 mwan3, CONFIG ALERT)")),
         }
     }
     let mut failures = 0;

@@ -4,7 +4,6 @@
 use std::io::Read;
 use std::time::Duration;
 
-use crate::system::failure::Result;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Problem, Severity, problem_counts};
@@ -13,6 +12,7 @@ use crate::report::{
     Json, Snapshot, connected_json, interfaces_json, members_json, policies_json, rules_page_json,
     uplinks_json,
 };
+use crate::system::failure::Result;
 use crate::system::files::{Directories, uptime_s};
 use crate::system::logger as log;
 use crate::system::{conntrack, host, settings, tracks};
@@ -233,7 +233,7 @@ impl Call {
     fn check(&self) -> Answer<Value> {
         let settings = match settings::load(&self.directories) {
             Ok(settings) => settings,
-            Err(error) => return impossible(format!("{error:#}")),
+            Err(error) => return impossible(error.to_string()),
         };
         let mut snapshot = self.snapshot().ok();
         let network = snapshot.as_mut().map(|snapshot| &mut snapshot.network);
@@ -274,7 +274,7 @@ impl Call {
                 Some(mistake) => impossible(mistake),
                 None => Ok(answer),
             },
-            Err(error) => impossible(format!("{error:#}")),
+            Err(error) => impossible(error.to_string()),
         }
     }
 
@@ -361,13 +361,13 @@ impl Call {
     }
 
     fn snapshot(&self) -> Answer<Snapshot> {
-        show::snapshot().or_else(|error| impossible(format!("{error:#}")))
+        show::snapshot().or_else(|error| impossible(error.to_string()))
     }
 
     /// Where the kernel or netifd do not answer, what the configuration and the files say.
     fn or_less(&self, found: Result<Snapshot>) -> Snapshot {
         found.unwrap_or_else(|error| {
-            log::warn!("{error:#}");
+            log::warn!("{error}");
             let config =
                 settings::load(&self.directories).map(|settings| settings.config).unwrap_or_default();
             Snapshot {

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result};
-
 use crate::config::Config;
 use crate::plan::{Verdict, uplinks};
 use crate::reconcile::{Goal, Outcome, reconcile_and_forget_rules, reconcile_in_turn, take_turn};
 use crate::system::background;
+use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, Lock, read_line};
 use crate::system::hooks::{self, Notice};
 use crate::system::leases;

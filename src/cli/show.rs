@@ -1,7 +1,5 @@
 //! The reports: read everything once, print.
 
-use crate::system::failure::{Context, Result};
-
 use std::time::Duration;
 
 use crate::address::Family;
@@ -15,6 +13,7 @@ use crate::report::{
     internal_text, metrics_text, policies_json, policies_text, rules_json, rules_text, status_json,
     status_text,
 };
+use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, uptime_s, write_atomically};
 use crate::system::netlink::NetlinkError;
 use crate::system::{host, settings, terminal, tracks};

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result};
 use serde_json::Value;
 
 use crate::address::Family;
@@ -14,6 +13,7 @@ use crate::report::{
 };
 use crate::system::clock::{since_boot, whole_ms};
 use crate::system::conntrack::Beginnings;
+use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, device_traffic};
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::terminal;

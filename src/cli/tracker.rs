@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result, bail, failure};
-
 use crate::control::ask;
 use crate::system::background::{self, Ended};
 use crate::system::clock::since_boot;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 use crate::system::logger as log;
 
@@ -56,7 +55,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
             // Another one may have been quicker; or one that was just killed still held the lock.
             if directories.tracker_pid().is_none() {
                 if attempts == ATTEMPTS {
-                    bail!("the tracker did not start ({status}); 'mwan3 track' says why");
+                    return Err(failure!("the tracker did not start ({status}); 'mwan3 track' says why"));
                 }
                 std::thread::sleep(PAUSE);
                 child = spawn()?;
@@ -68,7 +67,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
         }
         std::thread::sleep(STEP);
     }
-    bail!("the tracker does not answer")
+    Err(failure!("the tracker does not answer"))
 }
 
 /// Asks it to end, and ends it if it does not.
@@ -84,7 +83,7 @@ pub(super) fn stop(directories: &Directories) -> Result<()> {
             return Ok(());
         }
     }
-    bail!("the tracker (process {pid}) does not end")
+    Err(failure!("the tracker (process {pid}) does not end"))
 }
 
 fn is_gone(directories: &Directories) -> bool {

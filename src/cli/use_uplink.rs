@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::system::failure::Result;
-
 use crate::address::Family;
 use crate::config::Config;
 use crate::network::OUR_PROTOCOL;
 use crate::system::binding::{self, Binding, Steering};
+use crate::system::failure::Result;
 use crate::system::files::Directories;
 use crate::system::host::{self, Host};
 use crate::system::settings;

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use crate::address::Family;
 use crate::network::Network;
-use crate::sorted::{SortedMap, SortedSet};
+use crate::sorted::{SortedMap, SortedSet, sort_by};
 use crate::uci::{Package, Section};
 
 use super::options::{SPECIAL_TARGETS, SectionKind};
@@ -95,7 +95,7 @@ impl<'a> Report<'a> {
     }
 
     fn finish(mut self) -> Vec<Problem> {
-        self.problems.sort_by_key(|problem| problem.line);
+        sort_by(&mut self.problems, &|one, other| one.line.cmp(&other.line));
         self.problems
     }
 }
@@ -131,7 +131,7 @@ fn interfaces_are_distinct(policy: &Policy, report: &mut Report<'_>) {
     let mut told = SortedSet::new();
     for member in &policy.members {
         let key = (member.metric, &*member.interface);
-        let Some(first) = seen.insert(key, &*member.name) else { continue };
+        let Some(first) = seen.replace(key, &*member.name) else { continue };
         if told.insert(key) {
             let (metric, interface) = key;
             let text = format!(

@@ -6,7 +6,7 @@ mod interface;
 mod policy;
 mod rule;
 
-use crate::sorted::SortedSet;
+use crate::sorted::{SortedSet, sort_by};
 use crate::uci::{Package, Section};
 
 use super::fields::Fields;
@@ -28,7 +28,7 @@ pub fn read(package: &Package, file: &str) -> (Config, Vec<Problem>) {
     let policies = policy::read_policies(&sections, &members, file, &mut problems);
     let rules = rule::read_all(&sections, &policies, file, &mut problems);
     let alerts = alert::read_all(&sections, file, &mut problems);
-    problems.sort_by_key(|problem| problem.line);
+    sort_by(&mut problems, &|one, other| one.line.cmp(&other.line));
     (Config { globals, interfaces, policies, rules, alerts }, problems)
 }
 

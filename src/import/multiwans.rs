@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::sorted::sort_by;
+
 use super::yaml::{self, Entry};
 use super::{Imported, Remark};
 
@@ -35,7 +37,7 @@ pub fn multiwans(text: &str, folder: &str) -> Imported {
     import.rules(&links);
     import.alerts(folder);
     import.report_the_rest();
-    import.remarks.sort_by_key(|remark| remark.line);
+    sort_by(&mut import.remarks, &|one, other| one.line.cmp(&other.line));
     Imported { text: import.out, remarks: import.remarks }
 }
 
@@ -127,7 +129,7 @@ impl Import {
     fn policies(&mut self, links: &[Link]) {
         let mut ordered: Vec<(u32, &str)> =
             links.iter().filter_map(|link| Some((link.order?, link.name.as_str()))).collect();
-        ordered.sort();
+        sort_by(&mut ordered, &Ord::cmp);
         let mut members = Vec::new();
         for (position, (_, name)) in (1..).zip(&ordered) {
             members.push((*name, self.member(name, position)));

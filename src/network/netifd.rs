@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::address::{Family, Prefix};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, sort_by};
 
 use super::source::{Preference, Reach, preference, reach};
 use super::{InterfaceAddress, LogicalInterface};
@@ -49,7 +49,7 @@ fn own_addresses(interface: &Value) -> Vec<InterfaceAddress> {
                 Some((preference, InterfaceAddress { address, length }))
             })
             .collect();
-        ranked.sort_by_key(|(preference, _)| *preference);
+        sort_by(&mut ranked, &|one, other| one.0.cmp(&other.0));
         ranked.into_iter().map(|(_, address)| address)
     };
     of_family("ipv4-address", Family::Ipv4).chain(of_family("ipv6-address", Family::Ipv6)).collect()
@@ -83,7 +83,7 @@ fn delegated_prefixes(interface: &Value) -> Vec<Prefix> {
         })
         .filter(|(_, prefix)| prefix.family() == Family::Ipv6 && prefix.length() > 0)
         .collect();
-    ranked.sort_by_key(|(is_deprecated, _)| *is_deprecated);
+    sort_by(&mut ranked, &|one, other| one.0.cmp(&other.0));
     ranked.into_iter().map(|(_, prefix)| prefix).collect()
 }
 
@@ -121,11 +121,12 @@ fn assigned_addresses(interface: &str, prefixes: &[Prefix], assignments: &[Assig
         .filter(|candidate| candidate.interface == interface || is_ours(candidate.address))
         .filter(|candidate| reach(candidate.address) != Reach::Nowhere)
         .collect();
-    candidates.sort_by_key(|candidate| {
+    let rank = |candidate: &Assignment| {
         let is_foreign = !is_ours(candidate.address);
         let preference = preference(candidate.address, candidate.is_deprecated);
         (is_foreign, preference, candidate.interface != interface)
-    });
+    };
+    sort_by(&mut candidates, &|one, other| rank(one).cmp(&rank(other)));
     candidates.into_iter().map(|candidate| candidate.address).collect()
 }
 

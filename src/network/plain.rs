@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 
 use crate::address::Family;
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, sort_by};
 
-use super::{Device, InterfaceAddress, LogicalInterface, Network, TABLE_MAIN};
+use super::{Device, DeviceAddress, InterfaceAddress, LogicalInterface, Network, TABLE_MAIN};
 
 /// A logical interface as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub fn logical_interfaces(names: &[Named], network: &Network) -> SortedMap<Strin
 fn of_device(device: &Device, family: Option<Family>, network: &Network) -> LogicalInterface {
     let mut addresses: Vec<_> =
         device.addresses.iter().filter(|one| !one.tentative && !is_link_local(one.address)).collect();
-    addresses.sort_by_key(|one| (one.address.is_ipv6(), one.deprecated, one.scope));
+    let rank = |one: &DeviceAddress| (one.address.is_ipv6(), one.deprecated, one.scope);
+    sort_by(&mut addresses, &|one, other| rank(one).cmp(&rank(other)));
     let is_wanted = |other: Family| family.is_none_or(|wanted| wanted == other);
     let has_address = addresses.iter().any(|one| is_wanted(Family::of(one.address)));
     // Lines without an address of their own: point-to-point, or with a delegated prefix only.

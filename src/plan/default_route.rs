@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{Family, Prefix};
 use crate::network::{Network, Route, TABLE_MAIN};
+use crate::sorted::sort_by;
 
 use super::Uplink;
 
@@ -58,7 +59,7 @@ fn defaults_of_main(network: &Network, family: Family) -> impl Iterator<Item = &
         .iter()
         .filter(|route| route.table == TABLE_MAIN && route.family == family && route.is_default())
         .collect();
-    found.sort_by_key(|route| route.metric);
+    sort_by(&mut found, &|one, other| one.metric.cmp(&other.metric));
     found.into_iter()
 }
 

@@ -3,7 +3,7 @@
 
 use crate::address::{AddressMatch, Family, PortRange, Span, merge_spans, subtract_spans};
 use crate::nft::{Chain, Field, Relation, Rule, Statement, Value, ValueRange, Verdict};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, sort_by};
 
 use super::rule_test::RuleTest;
 use super::rules::{RuleMatch, SetTest};
@@ -53,7 +53,7 @@ fn protocol_label(protocol: u8, family: Family) -> String {
 /// Devices become numbers, so that they are spans like everything else.
 fn device_numbers(rules: &[RuleMatch]) -> Vec<&str> {
     let mut names: Vec<&str> = rules.iter().filter_map(|rule| rule.input_device.as_deref()).collect();
-    names.sort_unstable();
+    sort_by(&mut names, &Ord::cmp);
     names.dedup();
     names
 }
@@ -313,7 +313,7 @@ impl Context<'_> {
             let column = map.shape.iter().position(|of_map| *of_map == dimension)?;
             let mut spans: Vec<Span> =
                 map.elements.iter().filter_map(|(row, _)| row.get(column)).copied().collect();
-            spans.sort_unstable();
+            sort_by(&mut spans, &Span::cmp);
             spans.dedup();
             spans.iter().all(is_single).then(|| self.one_of(dimension, &spans)).flatten()
         })

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::address::{Family, Prefix, Span, merge_spans};
 use crate::config::Config;
 use crate::network::{Network, Route, RouteKind, TABLE_MAIN};
+use crate::sorted::sort_by;
 
 pub fn connected(network: &Network, family: Family) -> Vec<Prefix> {
     let routes = || network.routes.iter().filter(|route| route.family == family);
@@ -22,7 +23,7 @@ pub fn connected(network: &Network, family: Family) -> Vec<Prefix> {
     let found = in_main.chain(special).map(|route| route.destination);
     let mut prefixes: Vec<Prefix> = found.filter(is_news).collect();
     prefixes.extend(&always);
-    prefixes.sort_unstable();
+    sort_by(&mut prefixes, &Prefix::cmp);
     prefixes.dedup();
     prefixes
 }
@@ -35,7 +36,7 @@ pub fn custom(config: &Config, network: &Network, family: Family) -> Vec<Prefix>
         .filter(|route| is_destination(route))
         .map(|route| route.destination)
         .collect();
-    prefixes.sort_unstable();
+    sort_by(&mut prefixes, &Prefix::cmp);
     prefixes.dedup();
     prefixes
 }

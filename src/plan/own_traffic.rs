@@ -7,6 +7,7 @@ use crate::address::Family;
 use crate::network::Network;
 use crate::network::source::{Reach, reach};
 use crate::nft::{BaseChain, BaseKind, Chain, Field, Hook, Relation, Rule, Statement, Value, ValueRange};
+use crate::sorted::sort_by;
 
 use super::Uplink;
 use super::ruleset::{chain, in_list, rule};
@@ -37,7 +38,7 @@ fn rule_for(uplink: &Uplink<'_>, network: &Network, uplinks: &[Uplink<'_>]) -> O
         }
     }
     foreign.retain(|address| !own.contains(address));
-    foreign.sort_unstable();
+    sort_by(&mut foreign, &IpAddr::cmp);
     foreign.dedup();
     let list: Vec<ValueRange> =
         foreign.into_iter().map(|address| ValueRange::one(Value::Address(address))).collect();

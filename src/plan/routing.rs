@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::address::{Family, Prefix};
 use crate::config::Config;
 use crate::network::{Hop, IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_MAIN, scope};
-use crate::sorted::SortedSet;
+use crate::sorted::{SortedSet, sort_by};
 
 use super::Uplink;
 
@@ -66,7 +66,9 @@ pub(super) fn routes(config: &Config, network: &Network, uplinks: &[Uplink<'_>])
         .filter(|route| route.table == TABLE_MAIN || config.globals.lookup_tables.contains(&route.table))
         .collect();
     // The order decides which of several routes with one key is taken: main's first, then by content.
-    sources.sort_by(|a, b| (a.table != TABLE_MAIN).cmp(&(b.table != TABLE_MAIN)).then_with(|| a.cmp(b)));
+    sort_by(&mut sources, &|a, b| {
+        (a.table != TABLE_MAIN).cmp(&(b.table != TABLE_MAIN)).then_with(|| a.cmp(b))
+    });
     let mut routes = Vec::new();
     for (position, uplink) in uplinks.iter().enumerate() {
         let Some(device) = &uplink.device else { continue };

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::address::Family;
 use crate::config::{LastResort, Member, Policy};
 use crate::plan::{Choice, choose, percentages, policy_chain, uplinks};
+use crate::sorted::sort_by;
 
 use super::Snapshot;
 
@@ -176,7 +177,7 @@ fn current(snapshot: &Snapshot, family: Family) -> Vec<(&Policy, Choice)> {
         .filter(|policy| snapshot.ruleset.chains.contains_key(&policy_chain(&policy.name, family)))
         .map(|policy| (policy, choose(policy, family, &uplinks)))
         .collect();
-    policies.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    sort_by(&mut policies, &|(a, _), (b, _)| a.name.cmp(&b.name));
     policies
 }
 

@@ -13,10 +13,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::system::failure::{Context, Result, bail};
-
 use super::bpf::Program;
 use super::cgroup::{self, Hierarchy};
+use super::failure::{self, Context, failure};
 use crate::address::Family;
 
 /// Somebody may remove the empty cgroup between our making it and our moving in.
@@ -54,7 +53,7 @@ pub enum Steering {
 
 /// From here on, all IPv4 and IPv6 sockets that this process or a child of it opens use the uplink.
 /// Sockets that are open already keep what they have.
-pub fn bind_self(binding: &Binding) -> Result<()> {
+pub fn bind_self(binding: &Binding) -> failure::Result<()> {
     // Before anything is created: where this is not allowed, nothing is left behind.
     let programs = without_memory_limit(|| programs::load(binding))?;
     let hierarchy = Hierarchy::open()?;
@@ -106,16 +105,16 @@ fn enter(group: &std::path::Path, programs: &[Program]) -> io::Result<()> {
 
 /// Before Linux 5.15 a mounted net_cls or net_prio hierarchy of the old kind switches the programs off
 /// without a word. Better no command than one that uses the wrong uplink.
-fn prove_that_it_works(binding: &Binding) -> Result<()> {
+fn prove_that_it_works(binding: &Binding) -> failure::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("open a socket in the cgroup")?;
     let has_mark = socket_option(&socket, libc::SO_MARK)? == binding.mark;
     let has_device = binding.steering != Steering::Device
         || socket_option(&socket, libc::SO_BINDTOIFINDEX)? == binding.device_index;
     if !(has_mark && has_device) {
-        bail!(
+        return Err(failure!(
             "the kernel took the BPF programs, but does not run them: before Linux 5.15, \
              the cgroup v1 controllers net_cls and net_prio prevent it"
-        );
+        ));
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::failure::{Failure, failure};
+
 pub use assembly::{Assembly, Instruction, Label, Register};
 
 const BPF_PROG_LOAD: c_long = 5;
@@ -80,7 +82,11 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Failure {
+        failure!("{error}")
+    }
+}
 
 /// The head of the kernel's `union bpf_attr` for BPF_PROG_LOAD. Pointers are 64 bit for every kernel.
 #[repr(C, align(8))]

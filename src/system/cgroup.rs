@@ -4,6 +4,7 @@
 
 mod mounts;
 
+use super::failure::{self, Context, failure};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -11,8 +12,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-
-use crate::system::failure::{Context, Result, failure};
 
 pub use mounts::Hierarchy;
 
@@ -25,7 +24,7 @@ const DEEPEST_GROUP: usize = 32;
 impl Hierarchy {
     /// The group for this interface, as seen from where this process is now. Namespaces need groups of
     /// their own: the same interface has another device there.
-    pub fn group_of(&self, interface: &str) -> Result<PathBuf> {
+    pub fn group_of(&self, interface: &str) -> failure::Result<PathBuf> {
         let own = self.own_group()?;
         let namespace = fs::metadata("/proc/thread-self/ns/net").context("read our network namespace")?.ino();
         Ok(outside_of_our_groups(&own).join(format!("{GROUP_PREFIX}{namespace}.{}", safe_name(interface))))
@@ -48,7 +47,7 @@ impl Hierarchy {
         ours.iter().rev().filter(|group| fs::remove_dir(group).is_ok()).count()
     }
 
-    fn own_group(&self) -> Result<PathBuf> {
+    fn own_group(&self) -> failure::Result<PathBuf> {
         let groups = fs::read("/proc/self/cgroup").context("read /proc/self/cgroup")?;
         let path = groups
             .split(|byte| *byte == b'\n')

@@ -5,9 +5,6 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result};
-use crate::system::logger as log;
-
 use crate::address::Prefix;
 use crate::config::{Config, settings_to_read};
 use crate::network::plain::{Named, logical_interfaces};
@@ -16,9 +13,11 @@ use crate::nft;
 use crate::plan::TABLE;
 use crate::report::Traffic;
 use crate::sorted::{SortedMap, SortedSet};
+use crate::system::logger as log;
 use crate::uci;
 
 use super::clock::since_boot;
+use super::failure::{Context, Result};
 use super::files::{Directories, uptime_s};
 use super::netlink::NetlinkError;
 use super::ubus::{Bus, UbusError};

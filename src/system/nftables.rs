@@ -137,8 +137,6 @@ impl fmt::Display for ApplyError {
     }
 }
 
-impl std::error::Error for ApplyError {}
-
 fn description(change: &Change) -> String {
     let text = match change {
         Change::AddTable => "add table".to_owned(),

@@ -1,10 +1,9 @@
 //! The configuration as the shell loader would see it: the file, uncommitted changes, the state overlay.
 
-use crate::system::failure::{Context, Result, bail};
-
 use crate::config::{self, Config, Problem};
 use crate::uci::{self, Package};
 
+use super::failure::{Context, Result, failure};
 use super::files::{Directories, read_line};
 
 #[derive(Debug)]
@@ -32,10 +31,14 @@ pub fn load_to_replace(directories: &Directories) -> Result<Settings> {
     let settings = load(directories)?;
     let file = &settings.file;
     if settings.package.is_torn {
-        bail!("{file} has a quote that never closes ('mwan3 check' tells where); what is in force stays");
+        return Err(failure!(
+            "{file} has a quote that never closes ('mwan3 check' tells where); what is in force stays"
+        ));
     }
     if settings.config.interfaces.is_empty() {
-        bail!("{file} has no usable interface; what is in force stays ('mwan3 stop' takes it away)");
+        return Err(failure!(
+            "{file} has no usable interface; what is in force stays ('mwan3 stop' takes it away)"
+        ));
     }
     Ok(settings)
 }

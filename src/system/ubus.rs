@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::failure::{self, failure};
+
 use blob::BlobError;
 use connection::Connection;
 
@@ -139,7 +141,11 @@ impl fmt::Display for UbusError {
     }
 }
 
-impl std::error::Error for UbusError {}
+impl From<UbusError> for failure::Failure {
+    fn from(error: UbusError) -> failure::Failure {
+        failure!("{error}")
+    }
+}
 
 impl Failure {
     fn of_connect(error: io::Error) -> Failure {

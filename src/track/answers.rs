@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::system::failure::Result;
 use serde_json::{Value, json};
 
 use crate::control::ClientId;
 use crate::health::{Event, RecordedEvent, Reply, milliseconds, whole_us};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
+use crate::system::failure::Result;
 use crate::system::probe::ProbeResult;
 
 use super::{Ending, PersonsTest, Tracker};

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::system::failure::{Context, Result, bail};
-
 use crate::config::{Config, Interface, problem_counts};
 use crate::control::Server;
 use crate::health::{Adopted, Event, EventRing, Status};
@@ -12,6 +10,7 @@ use crate::plan::{Plan, Verdict};
 use crate::reconcile::{Goal, reconcile, take_turn};
 use crate::sorted::SortedMap;
 use crate::system::clock::since_boot;
+use crate::system::failure::{Context, Result, failure};
 use crate::system::files::{Directories, read_line, write_atomically};
 use crate::system::hooks::Hooks;
 use crate::system::logger as log;
@@ -31,7 +30,7 @@ impl Tracker {
     pub(super) fn new() -> Result<Tracker> {
         let directories = Directories::from_environment();
         let Some(only_one) = directories.lock_tracker().context("cannot take the tracker's lock")? else {
-            bail!("another tracker runs already");
+            return Err(failure!("another tracker runs already"));
         };
         let (config, problems) = read_config(&directories, settings::load)?;
         // Listening starts before the first look: nothing falls between.
@@ -137,7 +136,7 @@ impl Tracker {
         let (config, problems) = match read_config(&self.directories, settings::load_to_replace) {
             Ok(read) => read,
             Err(error) => {
-                log::error!("{error:#}");
+                log::error!("{error}");
                 return Ok(());
             }
         };
@@ -214,7 +213,7 @@ impl Tracker {
         self.end_drill("the service starts anew");
         (self.config, self.problems) = match read_config(&self.directories, settings::load) {
             Ok(read) => read,
-            Err(error) => return Ok(Some(format!("{error:#}"))),
+            Err(error) => return Ok(Some(error.to_string())),
         };
         for watch in self.watches.values_mut() {
             watch.close(&mut self.prober);

@@ -87,7 +87,7 @@ impl Tracker {
                 self.see(outcome, now);
             }
             Err(error) => {
-                log::error!("{error:#}");
+                log::error!("{error}");
                 self.look_within(Duration::from_secs(1), now);
             }
         }

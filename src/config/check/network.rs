@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config, network: &Network, report: &mut Report<'_>)
             continue;
         };
         let Some(device) = found.device.as_deref().filter(|_| found.up) else { continue };
-        if let Some(other) = by_device.insert((interface.family, device), &interface.name) {
+        if let Some(other) = by_device.replace((interface.family, device), &interface.name) {
             let text = format!(
                 "uses device {device} as interface {other} does: what comes in by it counts as {other}'s"
             );

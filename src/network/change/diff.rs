@@ -2,7 +2,7 @@
 //! ever deleted or replaced; at a start also what the shell package left behind. Equal inputs, no steps.
 
 use crate::mark::MarkMask;
-use crate::sorted::SortedSet;
+use crate::sorted::{SortedSet, sort_by};
 
 use super::super::{IpRule, OUR_PROTOCOL, Route, RouteKey, RuleAction};
 use super::place::{Place, as_ours, diff_place, has_gateway};
@@ -153,7 +153,7 @@ fn places(observed: &Observed<'_>, wanted: &[Route], leftovers: Leftovers) -> Ve
             add(Side::Foreign, route.canonical());
         }
     }
-    routes.sort_by(|one, other| one.0.cmp(&other.0));
+    sort_by(&mut routes, &|one, other| one.0.cmp(&other.0));
     let mut places: Vec<Place> = Vec::new();
     let mut last = None;
     for (key, side, route) in routes {

@@ -3,6 +3,7 @@
 //! deletes when several fit, which two it takes for one.
 
 use crate::address::Family;
+use crate::sorted::sort_by;
 
 use super::super::{Hop, OUR_PROTOCOL, Route, attribute};
 use super::{Conflict, Leftovers, RoutingChange, RoutingChanges};
@@ -98,7 +99,7 @@ fn fit_around(foreign: &Route, held: Vec<Route>, wanted: Vec<Route>, changes: &m
         .extend(missing.map(|route| Conflict { wanted: route.clone(), foreign: foreign.clone() }));
     let ours: Vec<Route> = held.into_iter().filter(|route| route.protocol == OUR_PROTOCOL).collect();
     let mut surplus: Vec<&Route> = ours.iter().filter(|route| !wanted.contains(route)).collect();
-    surplus.sort_by_key(|route| !is_balanced(route));
+    sort_by(&mut surplus, &|one, other| is_balanced(other).cmp(&is_balanced(one)));
     let mut moved = Vec::new();
     for route in &surplus {
         step_behind(route, &ours, &surplus, &mut moved, &mut changes.after);
@@ -151,7 +152,8 @@ fn replace_by_class(mut held: Vec<Route>, wanted: Vec<Route>, changes: &mut Rout
     }
     let successor = |route: &Route| waiting.iter().find(|new| same_hops(new, route));
     // Those with gateways first: they are deleted by name, and would be hit in place of those without.
-    surplus.sort_by_key(|route| (!is_balanced(route), successor(route).is_none()));
+    let rank = |route: &Route| (!is_balanced(route), successor(route).is_none());
+    sort_by(&mut surplus, &|one, other| rank(one).cmp(&rank(other)));
     let mut moved = Vec::new();
     for route in &surplus {
         step_behind(route, &held, &surplus, &mut moved, &mut changes.before);

@@ -8,6 +8,7 @@ use crate::network::source::{Reach, reach};
 use crate::network::{
     DeviceAddress, IpRule, Network, OUR_PROTOCOL, Route, RouteKind, RuleAction, TABLE_LOCAL, TABLE_MAIN,
 };
+use crate::sorted::sort_by;
 
 use super::super::{Uplink, routing};
 use super::{Question, Situation};
@@ -69,7 +70,7 @@ impl<'w, 'a> Ways<'w, 'a> {
             }
         }
         rules.retain(|rule| rule.family == family);
-        rules.sort_by_key(|rule| rule.priority);
+        sort_by(&mut rules, &|one, other| one.priority.cmp(&other.priority));
         let mut routes = routing::routes(config, network, uplinks);
         routes.extend(network.routes.iter().cloned());
         routes.retain(|route| route.family == family);

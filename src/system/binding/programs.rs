@@ -1,10 +1,10 @@
 //! The BPF programs that hold sockets to one uplink: what they get at birth, which destinations they may
 //! connect to, and which devices their packets may leave by.
 
+use super::super::failure::{self, failure};
 use super::{Binding, Steering};
 use crate::address::Family;
 use crate::system::bpf::{Assembly, Hook, Instruction, Label, LoadError, Program, Register};
-use crate::system::failure::{Result, failure};
 
 /// Fields of the kernel's `struct bpf_sock`.
 const SOCKET_BOUND_DEVICE: i16 = 0;
@@ -28,7 +28,7 @@ enum Refusal {
     NotPermitted,
 }
 
-pub(super) fn load(binding: &Binding) -> Result<Vec<Program>> {
+pub(super) fn load(binding: &Binding) -> failure::Result<Vec<Program>> {
     let other_uplinks = match &binding.steering {
         Steering::Device => &[],
         Steering::Mark { other_uplinks } => other_uplinks.as_slice(),
@@ -41,7 +41,7 @@ pub(super) fn load(binding: &Binding) -> Result<Vec<Program>> {
     ])
 }
 
-fn load_with_best_refusal(hook: Hook, program: impl Fn(Refusal) -> Assembly) -> Result<Program> {
+fn load_with_best_refusal(hook: Hook, program: impl Fn(Refusal) -> Assembly) -> failure::Result<Program> {
     let best = finish(program(Refusal::NetworkUnreachable))?;
     match Program::load(hook, &best) {
         // The function is unknown to this kernel.
@@ -52,7 +52,7 @@ fn load_with_best_refusal(hook: Hook, program: impl Fn(Refusal) -> Assembly) -> 
     }
 }
 
-fn finish(assembly: Assembly) -> Result<Vec<Instruction>> {
+fn finish(assembly: Assembly) -> failure::Result<Vec<Instruction>> {
     assembly.finish().ok_or_else(|| failure!("too many uplinks for one BPF program"))
 }
 

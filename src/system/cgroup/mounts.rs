@@ -1,13 +1,12 @@
 //! Finds the cgroup v2 tree, wherever this host has it mounted, or mounts it for ourselves alone.
 
+use super::super::failure::{self, failure};
 use std::ffi::{CStr, OsString, c_long};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-
-use crate::system::failure::{Result, failure};
 
 const FSOPEN_CLOEXEC: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
@@ -28,7 +27,7 @@ struct Mount {
 }
 
 impl Hierarchy {
-    pub fn open() -> Result<Hierarchy> {
+    pub fn open() -> failure::Result<Hierarchy> {
         if let Some(hierarchy) = Hierarchy::mounted() {
             return Ok(hierarchy);
         }

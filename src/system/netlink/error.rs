@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::super::failure::Failure;
 use super::message::{Attributes, Message};
 use super::{NLMSG_ERROR, flag};
 
@@ -39,7 +40,11 @@ impl fmt::Display for NetlinkError {
     }
 }
 
-impl std::error::Error for NetlinkError {}
+impl From<NetlinkError> for Failure {
+    fn from(error: NetlinkError) -> Failure {
+        Failure::with_errno(format_args!("{error}"), Some(error.errno))
+    }
+}
 
 impl From<io::Error> for NetlinkError {
     fn from(error: io::Error) -> Self {

@@ -3,6 +3,7 @@
 
 use crate::address::Span;
 use crate::nft::{BaseChain, BaseKind, Hook, ObservedChain, ObservedRule};
+use crate::sorted::sort_by;
 
 use super::super::netlink::{Attribute, Attributes};
 use super::key;
@@ -116,7 +117,7 @@ pub fn edges(payload: &[u8], width: usize) -> Vec<Edge> {
 
 /// Intervals from their edges. An interval without an end reaches to the next start, or to the top.
 pub fn spans(mut edges: Vec<Edge>, width: usize) -> Vec<Span> {
-    edges.sort_unstable();
+    sort_by(&mut edges, &Edge::cmp);
     edges.dedup();
     let top =
         1u128.checked_shl(u32::try_from(width).unwrap_or(16).saturating_mul(8)).map_or(u128::MAX, |v| v - 1);

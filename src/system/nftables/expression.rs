@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::address::{AddressMatch, Family, Prefix, Span, address_bits, merge_spans, span_prefixes};
 use crate::nft::{Field, Relation, Rule, Statement, Value, ValueRange, Verdict, log_prefix};
+use crate::sorted::sort_by;
 
 use super::instruction::{Program, SetReference};
 use super::key::{self, Entry, Order};
@@ -180,7 +181,7 @@ impl<'a> Translator<'a> {
             .collect();
         if fields.len() == 1 && order == Order::Sortable {
             // An interval that touches another must come after it, or the kernel sees an overlap.
-            entries.sort_by(|one, other| one.key.cmp(&other.key));
+            sort_by(&mut entries, &|one, other| one.key.cmp(&other.key));
         }
         self.load_all(fields, order);
         let map = self.anonymous_set(fields, set::MAP, order, entries);

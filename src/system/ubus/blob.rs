@@ -46,8 +46,6 @@ impl fmt::Display for BlobError {
     }
 }
 
-impl std::error::Error for BlobError {}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute<'a> {
     pub id: u8,

@@ -155,7 +155,7 @@ impl Watch {
         };
         let id = ProbeId { interface: self.interface().id, target, sequence };
         let uplink = self.uplink().ok_or("the interface is down")?;
-        if let Some(older) = self.probes.open.insert(target, id) {
+        if let Some(older) = self.probes.open.replace(target, id) {
             prober.cancel(older);
         }
         prober.start(Probe { id, uplink, method }, now);
