@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::system::clock::earlier;
+use crate::system::clock::{after, earlier};
 use crate::system::poll::Until;
 
 /// Longer lines are nobody's request.
@@ -122,7 +122,7 @@ impl Server {
             let Some(position) = self.position(client) else { return };
             let Some(one) = self.clients.get_mut(position) else { return };
             one.state = State::Leaves;
-            one.until = now.saturating_add(PATIENCE);
+            one.until = after(now, PATIENCE);
             if one.pending.is_empty() {
                 self.clients.remove(position);
             }
@@ -161,13 +161,13 @@ impl Server {
                         request: Vec::new(),
                         pending: Vec::new(),
                         has_ended: false,
-                        until: now.saturating_add(PATIENCE),
+                        until: after(now, PATIENCE),
                     });
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    self.accepts_again = Some(now.saturating_add(REST));
+                    self.accepts_again = Some(after(now, REST));
                     return;
                 }
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::system::clock::earlier;
+use crate::system::clock::{after, earlier};
 use crate::system::poll::Until;
 
 /// A scraper asks in a few hundred bytes.
@@ -112,7 +112,7 @@ impl Door {
         while self.clients.len() < MOST_CLIENTS {
             match self.listener.accept() {
                 Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
-                    let until = now.saturating_add(PATIENCE);
+                    let until = after(now, PATIENCE);
                     self.clients.push(Client { stream, request: Vec::new(), response: None, until });
                 }
                 // It has gone again.
@@ -120,7 +120,7 @@ impl Door {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    self.accepts_again = Some(now.saturating_add(REST));
+                    self.accepts_again = Some(after(now, REST));
                     return;
                 }
             }

@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::reconcile::{Goal, Outcome, reconcile};
 use crate::scrape::Door;
 use crate::sorted::{SortedMap, SortedSet};
-use crate::system::clock::since_boot;
+use crate::system::clock::{after, since_boot};
 use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, Lock};
 use crate::system::hooks::Hooks;
@@ -251,7 +251,7 @@ impl Tracker {
     /// Sooner wins: a storm does not push the look it asked for ahead of itself.
     #[inline(never)]
     fn look_within(&mut self, pause: Duration, now: Duration) {
-        self.next_look = self.next_look.min((now + pause).max(self.last_look + BREATH));
+        self.next_look = self.next_look.min(after(now, pause).max(after(self.last_look, BREATH)));
     }
 
     fn hear_signals(&mut self) -> Result<()> {
@@ -294,7 +294,7 @@ impl Tracker {
     fn look(&mut self) {
         let now = since_boot();
         self.watches.values_mut().for_each(Watch::forget_written);
-        (self.next_look, self.last_look) = (now + LEAST_OFTEN, now);
+        (self.next_look, self.last_look) = (after(now, LEAST_OFTEN), now);
         self.open_door();
         let outcome = self.reconcile();
         self.look_took = since_boot().saturating_sub(now);

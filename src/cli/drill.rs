@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(2);
     };
     let directories = Directories::from_environment();
-    let config = settings::load(&directories)?.config;
+    let config = settings::load_config(&directories)?;
     let seconds = arguments.seconds.unwrap_or(USUAL_SECONDS);
     let signals = Signals::take_over().context("cannot take over signals")?;
     // Before anything switches; kernels without connection tracking events tell nothing, and that is said.

@@ -194,7 +194,7 @@ fn look(directories: &Directories, request: &str) -> Result<ExitCode> {
 /// For every event of an enabled interface, while the service runs or takes leave.
 fn run_user_script(directories: &Directories, notice: &Notice, is_shutdown: bool) -> Result<ExitCode> {
     let is_meant = |config: Config| config.interface(&notice.interface).is_some_and(|one| one.enabled);
-    if (is_shutdown || directories.is_running()) && is_meant(settings::load(directories)?.config) {
+    if (is_shutdown || directories.is_running()) && is_meant(settings::load_config(directories)?) {
         hooks::run_user_script(notice).context("cannot run the user script")?;
     }
     Ok(0)
@@ -212,14 +212,14 @@ fn watch(arguments: &Arguments, directories: &Directories) -> Result<()> {
 /// What the tracker has not done, or nobody: by the newest configuration and intents.
 fn catch_up(directories: &Directories) -> Result<(Config, Outcome)> {
     let turn = take_turn(directories)?;
-    let config = settings::load(directories)?.config;
+    let config = settings::load_config(directories)?;
     let outcome = reconcile_in_turn(&turn, directories, &config, Goal::Run { take_over: false })?;
     Ok((config, outcome))
 }
 
 /// Whose scripts have heard `connected`, and nothing since.
 fn who_is_online(directories: &Directories) -> Vec<String> {
-    let config = settings::load(directories).map(|settings| settings.config).unwrap_or_default();
+    let config = settings::load_config(directories).unwrap_or_default();
     let mut online = Vec::new();
     for interface in &config.interfaces {
         let name = &interface.name;

@@ -118,7 +118,7 @@ pub(super) fn snapshot_of_uplinks() -> Result<Snapshot> {
 fn snapshot_with(ruleset: nft::Observed) -> Result<Snapshot> {
     let directories = Directories::from_environment();
     // A report on a machine without configuration still tells what is there.
-    let config = settings::load(&directories).map(|settings| settings.config).unwrap_or_default();
+    let config = settings::load_config(&directories).unwrap_or_default();
     let host = host::observe(&directories, &config)?;
     Ok(Snapshot {
         health: directories.health(&config),

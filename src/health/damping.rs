@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::Failback;
-use crate::health::{Status, Transition, milliseconds};
+use crate::health::{Status, Transition, after, milliseconds};
 
 /// How often the time of day is looked at: it may be set at any moment.
 const WINDOW_STEP: Duration = Duration::from_secs(20);
@@ -94,12 +94,12 @@ impl Damping {
 
     /// When it will have been stable for long enough.
     fn proved_at(&self) -> Option<Duration> {
-        Some(self.stable_since?.saturating_add(self.delay()))
+        Some(after(self.stable_since?, self.delay()))
     }
 
     /// True if the interface has just proved itself. The minute is that of the local day.
     pub fn look(&mut self, now: Duration, minute: u32) -> bool {
-        self.next_look = now.saturating_add(WINDOW_STEP);
+        self.next_look = after(now, WINDOW_STEP);
         let is_stable = self.proved_at().is_some_and(|at| at <= now);
         let is_time = self.failback.window.is_none_or(|window| window.contains(minute));
         let is_over = self.damped.is_waiting && is_stable && is_time;
@@ -116,7 +116,7 @@ impl Damping {
         self.counted_at = self.counted_at.max(since);
         while self.damped.failures > 0 && now.saturating_sub(self.counted_at) >= each {
             self.damped.failures -= 1;
-            self.counted_at = self.counted_at.saturating_add(each);
+            self.counted_at = after(self.counted_at, each);
         }
     }
 }

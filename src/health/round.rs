@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::{Quality, Tracking};
-use crate::health::{Sequence, whole_ms};
+use crate::health::{Sequence, after, whole_ms};
 
 pub(super) struct Round {
     started: Duration,
@@ -68,7 +68,7 @@ impl Round {
     }
 
     pub(super) fn ends(&self) -> Duration {
-        self.started.saturating_add(self.timeout)
+        after(self.started, self.timeout)
     }
 
     /// When to ask those again that have not answered, if there is still something to ask.
@@ -76,7 +76,7 @@ impl Round {
         let wanted =
             !self.decided && self.tries_begun < self.tries && self.targets.iter().any(Asked::is_open);
         let spacing = self.timeout / self.tries.saturating_mul(2);
-        wanted.then(|| self.started.saturating_add(spacing.saturating_mul(self.tries_begun)))
+        wanted.then(|| after(self.started, spacing.saturating_mul(self.tries_begun)))
     }
 
     /// The targets to ask now. A late call asks once, however many tries are due.
@@ -116,7 +116,7 @@ impl Round {
         let Some(asked) = self.waiting_target(target, sequence) else { return false };
         if in_time {
             asked.answered += 1;
-            asked.total = asked.total.saturating_add(trip);
+            asked.total = after(asked.total, trip);
         } else {
             asked.failed += 1;
         }

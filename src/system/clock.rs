@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::files::read_line;
-pub use crate::health::{whole_ms, whole_us};
+pub use crate::health::{after, whole_ms, whole_us};
 
 pub fn since_boot() -> Duration {
     // SAFETY: an all-zero timespec is a valid value of that plain C struct.

@@ -15,7 +15,7 @@ use crate::health::Damped;
 use crate::mark::MarkMask;
 use crate::plan::{Health, TierInUse, Verdict};
 
-use super::clock::since_boot;
+use super::clock::{after, since_boot};
 
 const CONFIG_DIR: &str = "/etc/config";
 const RUN_DIR: &str = "/var/run";
@@ -298,7 +298,7 @@ impl Directories {
     pub fn lock(&self) -> io::Result<Lock> {
         fs::create_dir_all(&self.run)?;
         let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3.lock"))?;
-        let until = since_boot() + LOCK_PATIENCE;
+        let until = after(since_boot(), LOCK_PATIENCE);
         loop {
             // SAFETY: flock takes a live descriptor and no pointers.
             if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {

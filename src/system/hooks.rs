@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::sorted::SortedMap;
 
 use super::background::keep_descriptors_here;
-use super::clock::{earlier, since_boot};
+use super::clock::{after, earlier, since_boot};
 use super::files::entries;
 use super::poll::unblock_all_signals;
 use crate::system::logger as log;
@@ -110,7 +110,7 @@ impl Hooks {
     }
 
     fn run_to_the_end(&mut self, time_limit: Duration) {
-        let end = since_boot().saturating_add(time_limit);
+        let end = after(since_boot(), time_limit);
         while !self.is_idle() && since_boot() < end {
             std::thread::sleep(Duration::from_millis(5));
             self.advance(since_boot());
@@ -140,7 +140,7 @@ impl Queue {
         while let Some(mut command) = self.waiting.pop_front() {
             match command.process_group(0).spawn() {
                 Ok(child) => {
-                    self.running = Some((child, now.saturating_add(TIME_LIMIT)));
+                    self.running = Some((child, after(now, TIME_LIMIT)));
                     return;
                 }
                 Err(error) => log::warn!("cannot run {}: {error}", command.get_program().to_string_lossy()),
@@ -170,7 +170,7 @@ pub fn run_user_script(notice: &Notice) -> io::Result<()> {
     }
     make_executable(&user);
     let mut child = prepared(&user, notice).spawn()?;
-    let end = since_boot().saturating_add(USER_SCRIPT_LIMIT);
+    let end = after(since_boot(), USER_SCRIPT_LIMIT);
     while child.try_wait()?.is_none() {
         if since_boot() >= end {
             log::warn!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::control::ClientId;
-use crate::health::{Event, RecordedEvent, Reply, milliseconds, whole_us};
+use crate::health::{Event, RecordedEvent, Reply, after, milliseconds, whole_us};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
 use crate::system::failure::Result;
@@ -132,7 +132,7 @@ impl Tracker {
             return Some(json!({ "error": format!("{name} is down or has no targets: nothing to probe") }));
         }
         let missing: SortedSet<usize> = (0..tracking.targets.len()).collect();
-        let until = now + milliseconds(tracking.timeout_ms) + TEST_MARGIN;
+        let until = after(after(now, milliseconds(tracking.timeout_ms)), TEST_MARGIN);
         self.tests.push(PersonsTest {
             client,
             id,

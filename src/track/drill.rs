@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::control::ClientId;
 use crate::health::{Event, Transition, whole_us};
 use crate::plan::{lost_without, uplinks};
-use crate::system::clock::since_boot;
+use crate::system::clock::{after, since_boot};
 use crate::system::conntrack;
 use crate::system::files::write_atomically;
 use crate::system::hooks::Notice;
@@ -50,7 +50,7 @@ impl Tracker {
             return Some(format!("cannot note the drill down, so that it ends in any case: {error}"));
         }
         let begun = since_boot();
-        let until = begun.saturating_add(Duration::from_secs(u64::from(seconds)));
+        let until = after(begun, Duration::from_secs(u64::from(seconds)));
         self.events.record(begun, name, "drill", &format!("begins, for {seconds} s"));
         self.drill = Some(Drill { client, interface: name.to_owned(), until, switched: None });
         self.tell_link(name, Event::DrillBegins);

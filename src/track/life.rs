@@ -9,7 +9,7 @@ use crate::network::Network;
 use crate::plan::{Plan, Verdict};
 use crate::reconcile::{Goal, reconcile, take_turn};
 use crate::sorted::SortedMap;
-use crate::system::clock::since_boot;
+use crate::system::clock::{after, since_boot};
 use crate::system::failure::{Context, Result, failure};
 use crate::system::files::{Directories, read_line, write_atomically};
 use crate::system::hooks::Hooks;
@@ -88,7 +88,7 @@ impl Tracker {
         outcome.host.network = std::mem::take(&mut self.network);
         let now = since_boot();
         self.note_beginnings(now);
-        self.next_look = now + super::LEAST_OFTEN;
+        self.next_look = after(now, super::LEAST_OFTEN);
         self.see(outcome, now);
         self.tell_old_drills(&drilled, now);
         log::info!("tracking {} interfaces", self.watches.len());

@@ -10,7 +10,7 @@ use crate::config::SessionFate;
 use crate::health::whole_ms;
 use crate::plan::{Flow, Forgetting, PolicyStand, Spared, forgotten, stands, uplinks};
 use crate::reconcile::Outcome;
-use crate::system::clock::earlier;
+use crate::system::clock::{after, earlier};
 use crate::system::conntrack::{self, Connection, MarkFilter};
 use crate::system::files::Directories;
 use crate::system::logger as log;
@@ -173,7 +173,7 @@ impl Tracker {
         while let Some(position) = draining.iter().position(is_same) {
             draining.remove(position);
         }
-        let until = now.saturating_add(forgetting.after);
+        let until = after(now, forgetting.after);
         draining.push(Draining { policy, family, until, failed });
         self.write_draining();
     }

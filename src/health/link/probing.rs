@@ -213,7 +213,7 @@ impl Link {
         }
         self.turn = self.turn.saturating_add(1);
         self.last_round = Some(self.now);
-        self.next_round = Some(self.now.saturating_add(self.pause_after(before, won)));
+        self.next_round = Some(timing::after(self.now, self.pause_after(before, won)));
         let reason = words::in_a_row(reason, self.streak);
         self.switch_after_round(before, &reason);
     }

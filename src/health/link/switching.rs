@@ -88,7 +88,7 @@ impl Link {
             self.write_files();
         }
         if self.is_tracked() {
-            self.next_round = Some(self.now.saturating_add(timing::offline_pause(self.tracking())));
+            self.next_round = Some(timing::after(self.now, timing::offline_pause(self.tracking())));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::Family;
 use crate::config::{TrackMethod, Tracking};
-use crate::health::{Event, Sequence};
+use crate::health::{Event, Sequence, after};
 use crate::sorted::SortedMap;
 use crate::system::probe::{Failure, Method, Probe, ProbeId, ProbeResult, Prober, Uplink};
 
@@ -206,7 +206,7 @@ impl Watch {
         let failure = match result {
             ProbeResult::Resolved { addresses, lifetime_s } => {
                 name.address = addresses.first().copied();
-                name.valid_until = now + LEAST_LIFETIME.max(Duration::from_secs(u64::from(lifetime_s)));
+                name.valid_until = after(now, LEAST_LIFETIME.max(Duration::from_secs(u64::from(lifetime_s))));
                 None
             }
             failure => Some(failure),
