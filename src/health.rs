@@ -23,7 +23,8 @@ pub use link::Link;
 pub use score::Score;
 pub use snapshot::{Adopted, Snapshot, TargetReport};
 pub use timing::{
-    Detection, after, detection_time, milliseconds, probe_bytes_per_hour, recovery_time, whole_ms, whole_us,
+    Detection, after, detection_time, milliseconds, probe_bytes_per_hour, recovery_time, times, whole_ms,
+    whole_us,
 };
 
 use crate::config::Interface;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::control::{ClientId, Server};
-use crate::health::{Event, EventRing};
+use crate::health::{Event, EventRing, times};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::reconcile::{Goal, Outcome, reconcile};
@@ -228,7 +228,7 @@ impl Tracker {
                 Heard::FirewallSet => {
                     if self.config.rules.iter().any(|rule| rule.ipset.is_some()) {
                         // A name server may fill a huge set all day: following it takes a twentieth of our time.
-                        let pause = self.look_took.saturating_mul(20);
+                        let pause = times(self.look_took, 20);
                         self.look_within(pause.max(CALM), now);
                     }
                 }

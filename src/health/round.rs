@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::{Quality, Tracking};
-use crate::health::{Sequence, after, whole_ms};
+use crate::health::{Sequence, after, times, whole_ms};
 
 pub(super) struct Round {
     started: Duration,
@@ -76,7 +76,7 @@ impl Round {
         let wanted =
             !self.decided && self.tries_begun < self.tries && self.targets.iter().any(Asked::is_open);
         let spacing = self.timeout / self.tries.saturating_mul(2);
-        wanted.then(|| after(self.started, spacing.saturating_mul(self.tries_begun)))
+        wanted.then(|| after(self.started, times(spacing, self.tries_begun)))
     }
 
     /// The targets to ask now. A late call asks once, however many tries are due.

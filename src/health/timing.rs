@@ -26,8 +26,8 @@ pub fn detection_time(tracking: &Tracking) -> Option<Detection> {
         return None;
     }
     let down = tracking.down.max(1);
-    let confirming = confirm_pause(tracking).saturating_mul(down - 1);
-    let best = after(timeout(tracking).saturating_mul(down), confirming);
+    let confirming = times(confirm_pause(tracking), down - 1);
+    let best = after(times(timeout(tracking), down), confirming);
     Some(Detection { best, worst: after(best, pause(tracking.interval_ms)) })
 }
 
@@ -38,7 +38,7 @@ pub fn recovery_time(tracking: &Tracking) -> Option<Detection> {
     if tracking.targets.is_empty() {
         return None;
     }
-    let best = pause(tracking.recovery_interval_ms).saturating_mul(tracking.up.max(1) - 1);
+    let best = times(pause(tracking.recovery_interval_ms), tracking.up.max(1) - 1);
     let waiting = after(timeout(tracking), offline_pause(tracking));
     Some(Detection { best, worst: after(best, waiting) })
 }
@@ -72,6 +72,12 @@ fn bytes_per_probe(tracking: &Tracking, family: Family) -> u64 {
 #[inline(never)]
 pub fn after(at: Duration, pause: Duration) -> Duration {
     at.saturating_add(pause)
+}
+
+/// Likewise.
+#[inline(never)]
+pub fn times(pause: Duration, factor: u32) -> Duration {
+    pause.saturating_mul(factor)
 }
 
 /// Without the standard library's 128 bits, whose division alone is 2 KB.

@@ -145,8 +145,8 @@ impl Prober {
     /// `now` is the time since any fixed moment, by a clock that never steps.
     pub fn start(&mut self, probe: Probe, now: Duration) {
         let id = probe.id;
-        if let Err(failure) = self.launch(probe, now) {
-            self.desk.report(id, ProbeResult::Failed(failure));
+        if let Err(reason) = self.launch(probe, now) {
+            self.desk.report(id, ProbeResult::Failed(Failure::NotSent(reason)));
         }
     }
 
@@ -226,7 +226,8 @@ impl Prober {
         self.desk.strays
     }
 
-    fn launch(&mut self, probe: Probe, now: Duration) -> Result<(), Failure> {
+    /// The error: why nothing left this host, in words.
+    fn launch(&mut self, probe: Probe, now: Duration) -> Result<(), String> {
         let Probe { id, uplink, method } = probe;
         let launch = Launch { id, uplink: &uplink, now };
         match method {
@@ -253,7 +254,7 @@ impl Prober {
     }
 
     /// Made at an interface's first echo and kept: its filters wake us for that interface's replies only.
-    fn echo_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut EchoSocket, Failure> {
+    fn echo_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut EchoSocket, String> {
         let family = uplink.family();
         let known = self.channels.iter().find_map(|(fd, channel)| match channel {
             Channel::Echo(echo) if echo.interface == interface && echo.family == family => Some(*fd),
@@ -268,12 +269,12 @@ impl Prober {
         };
         match self.channels.get_mut(&fd) {
             Some(Channel::Echo(echo)) => Ok(echo),
-            _ => Err(Failure::NotSent("the echo socket was closed".into())),
+            _ => Err("the echo socket was closed".to_owned()),
         }
     }
 
     /// Kept while device and source stay the same; closing one makes the kernel wait for all its CPUs.
-    fn arp_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut ArpSocket, Failure> {
+    fn arp_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut ArpSocket, String> {
         let binding = arp::Binding::observe(uplink)?;
         self.channels.retain(|_, channel| match channel {
             Channel::Arp(arp) => arp.interface != interface || arp.binding == binding,
@@ -292,7 +293,7 @@ impl Prober {
         };
         match self.channels.get_mut(&fd) {
             Some(Channel::Arp(arp)) => Ok(arp),
-            _ => Err(Failure::NotSent("the ARP socket was closed".into())),
+            _ => Err("the ARP socket was closed".to_owned()),
         }
     }
 
@@ -301,7 +302,7 @@ impl Prober {
         launch: &Launch<'_>,
         target: SocketAddr,
         question: StreamQuestion,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), String> {
         match StreamExchange::start(launch, target, question)? {
             Started::Waiting(exchange) => {
                 self.insert(Channel::Stream(exchange));
@@ -316,16 +317,16 @@ impl Prober {
         launch: &Launch<'_>,
         server: SocketAddr,
         question: DatagramQuestion,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), String> {
         let exchange = DatagramExchange::start(launch, server, question)?;
         self.insert(Channel::Datagram(exchange));
         Ok(())
     }
 
     /// Asks all servers of the uplink's family at once; one that can be asked is enough.
-    fn resolve(&mut self, launch: &Launch<'_>, name: &str, servers: &[SocketAddr]) -> Result<(), Failure> {
+    fn resolve(&mut self, launch: &Launch<'_>, name: &str, servers: &[SocketAddr]) -> Result<(), String> {
         let family = launch.uplink.family();
-        let mut result = Err(Failure::NotSent(format!("cannot look up {name}: no {family} name server")));
+        let mut result = Err(format!("cannot look up {name}: no {family} name server"));
         for server in servers.iter().filter(|server| Family::of(server.ip()) == family) {
             let asked = DatagramQuestion::addresses(name, family)
                 .and_then(|question| self.ask(launch, *server, question));

@@ -195,7 +195,8 @@ impl Tracker {
     /// Interfaces that are no longer configured: scripts that heard `connected` hear that it is over.
     fn take_leave_of(&mut self, gone: &[String], now: Duration) {
         for (_, watch) in self.watches.iter_mut().filter(|(name, _)| gone.contains(name)) {
-            let interface = Interface { enabled: false, ..watch.link.interface().clone() };
+            let mut interface = watch.link.interface().clone();
+            interface.enabled = false;
             watch.link.handle(Event::ConfigChanged(Box::new(interface)), now);
         }
         self.rest();

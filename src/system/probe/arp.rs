@@ -25,10 +25,10 @@ pub(super) struct Binding {
 
 impl Binding {
     /// Packet sockets would send from any address: whether it is still ours is tried on a UDP socket.
-    pub(super) fn observe(uplink: &Uplink) -> Result<Binding, Failure> {
+    pub(super) fn observe(uplink: &Uplink) -> Result<Binding, String> {
         let device = uplink.device.clone();
         let IpAddr::V4(source) = uplink.source else {
-            return Err(Failure::NotSent("ARP is for IPv4 only".into()));
+            return Err("ARP is for IPv4 only".to_owned());
         };
         uplink.tie(&uplink.open(Type::DGRAM, None)?)?;
         let device_index = socket::device_index(&device)
@@ -53,7 +53,7 @@ struct Waiting {
 }
 
 impl ArpSocket {
-    pub(super) fn open(interface: InterfaceId, binding: Binding) -> Result<ArpSocket, Failure> {
+    pub(super) fn open(interface: InterfaceId, binding: Binding) -> Result<ArpSocket, String> {
         let open = || {
             let broadcast = socket::arp_broadcast(binding.device_index)?;
             // Protocol 0 receives nothing until bind() names ARP, when the filter is in place already.
@@ -69,7 +69,7 @@ impl ArpSocket {
         let (socket, broadcast, own_link) = open()
             .map_err(|error: io::Error| not_sent(format_args!("cannot speak ARP on {device}"), error))?;
         let Some(own_link) = own_link else {
-            return Err(Failure::NotSent(format!("cannot speak ARP on {device}: it is not Ethernet")));
+            return Err(format!("cannot speak ARP on {device}: it is not Ethernet"));
         };
         Ok(ArpSocket { interface, binding, socket, broadcast, own_link, waiting: Vec::new() })
     }
@@ -78,7 +78,7 @@ impl ArpSocket {
         self.socket.as_raw_fd()
     }
 
-    pub(super) fn send(&mut self, id: ProbeId, target: Ipv4Addr, now: Duration) -> Result<(), Failure> {
+    pub(super) fn send(&mut self, id: ProbeId, target: Ipv4Addr, now: Duration) -> Result<(), String> {
         let message = arp::request(self.own_link, self.binding.source, target);
         self.socket.send_to(&message, &self.broadcast).map_err(|error| {
             not_sent(format_args!("cannot ask who has {target} on {}", self.binding.device), error)

@@ -61,7 +61,7 @@ impl EchoSocket {
         interface: InterfaceId,
         uplink: &Uplink,
         identifier: u16,
-    ) -> Result<EchoSocket, Failure> {
+    ) -> Result<EchoSocket, String> {
         let family = uplink.family();
         let protocol = match family {
             Family::Ipv4 => Protocol::ICMPV4,
@@ -83,7 +83,7 @@ impl EchoSocket {
         self.socket.as_raw_fd()
     }
 
-    pub(super) fn send(&mut self, launch: &Launch<'_>, request: &EchoRequest) -> Result<(), Failure> {
+    pub(super) fn send(&mut self, launch: &Launch<'_>, request: &EchoRequest) -> Result<(), String> {
         let Launch { id, uplink, now } = *launch;
         let EchoRequest { number, target, .. } = *request;
         let refuse =
@@ -133,17 +133,15 @@ impl EchoSocket {
         desk.buffer = buffer;
     }
 
-    fn check_size(&self, payload: u32) -> Result<u16, Failure> {
+    fn check_size(&self, payload: u32) -> Result<u16, String> {
         let largest = icmp::largest_payload(self.family);
         u16::try_from(payload).ok().filter(|payload| *payload <= largest).ok_or_else(|| {
             let family = self.family;
-            Failure::NotSent(format!(
-                "cannot send {payload} bytes: an {family} echo carries at most {largest}"
-            ))
+            format!("cannot send {payload} bytes: an {family} echo carries at most {largest}")
         })
     }
 
-    fn make_room(&mut self) -> Result<(), Failure> {
+    fn make_room(&mut self) -> Result<(), String> {
         let has_ended = |sent: &Sent| sent.state != State::Waiting;
         let mut ended = self.sent.iter().filter(|sent| has_ended(sent)).count();
         while ended >= REMEMBERED
@@ -155,7 +153,7 @@ impl EchoSocket {
         if self.sent.len() < MOST_IN_FLIGHT {
             Ok(())
         } else {
-            Err(Failure::NotSent("too many probes wait for their answers".into()))
+            Err("too many probes wait for their answers".to_owned())
         }
     }
 

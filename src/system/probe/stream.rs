@@ -19,14 +19,14 @@ pub(super) enum StreamQuestion {
 }
 
 impl StreamQuestion {
-    pub(super) fn http(host: &str, path: &str) -> Result<StreamQuestion, Failure> {
+    pub(super) fn http(host: &str, path: &str) -> Result<StreamQuestion, String> {
         match http::request(host, path) {
             Some(request) => Ok(StreamQuestion::Http { request }),
-            None => Err(Failure::NotSent(format!("cannot ask for {host}{path}: not a host and path"))),
+            None => Err(format!("cannot ask for {host}{path}: not a host and path")),
         }
     }
 
-    pub(super) fn https(host: &str) -> Result<StreamQuestion, Failure> {
+    pub(super) fn https(host: &str) -> Result<StreamQuestion, String> {
         let (mut random, mut session) = ([0; 32], [0; 32]);
         socket::fill_randomly(&mut random)
             .and_then(|()| socket::fill_randomly(&mut session))
@@ -88,7 +88,7 @@ impl StreamExchange {
         launch: &Launch<'_>,
         target: SocketAddr,
         question: StreamQuestion,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started, String> {
         let Launch { id, uplink, now } = *launch;
         let refuse = |error: io::Error| {
             not_sent(format_args!("cannot connect to {target} on {}", uplink.device), error)
