@@ -133,7 +133,7 @@ const VERBS: &[(&str, Verb)] = &[
 ];
 
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    let arguments = match Arguments::parse(arguments) {
+    let arguments = match Arguments::parse(&arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             complain!("mwan3: {error}; see 'mwan3 help'");

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::num::ParseIntError;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::vec::IntoIter;
+use std::slice::Iter;
 
 use super::ExitCode;
 
@@ -41,10 +41,10 @@ pub struct Arguments {
 
 impl Arguments {
     /// The mistake, in words.
-    pub fn parse(arguments: Vec<OsString>) -> Result<Arguments, String> {
+    pub fn parse(arguments: &[OsString]) -> Result<Arguments, String> {
         let mut parsed = Arguments::default();
         let mut has_only_words = false;
-        let mut rest = arguments.into_iter();
+        let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_bytes() {
                 b"--" if !has_only_words => has_only_words = true,
@@ -58,7 +58,7 @@ impl Arguments {
         Ok(parsed)
     }
 
-    fn take_word(&mut self, word: OsString, rest: &mut IntoIter<OsString>) -> Result<(), String> {
+    fn take_word(&mut self, word: &OsStr, rest: &mut Iter<OsString>) -> Result<(), String> {
         let word = text(word)?;
         if self.verb.is_empty() {
             self.verb = word;
@@ -66,13 +66,14 @@ impl Arguments {
         }
         self.words.push(word);
         if self.verb == "use" {
-            self.command = rest.collect();
+            self.command = rest.as_slice().to_vec();
+            *rest = [].iter();
         }
         Ok(())
     }
 
     /// `name` or `name=value`.
-    fn take_long(&mut self, option: &[u8], rest: &mut IntoIter<OsString>) -> Result<(), String> {
+    fn take_long(&mut self, option: &[u8], rest: &mut Iter<OsString>) -> Result<(), String> {
         let mut parts = option.splitn(2, |byte| *byte == b'=');
         let name = String::from_utf8_lossy(parts.next().unwrap_or_default());
         let value = parts.next().map(OsStr::from_bytes);
@@ -109,12 +110,12 @@ impl Arguments {
         &mut self,
         name: &str,
         value: Option<&OsStr>,
-        rest: &mut IntoIter<OsString>,
+        rest: &mut Iter<OsString>,
     ) -> Result<(), String> {
         if !["from", "sport", "mark", "seconds", "interval", "output"].contains(&name) {
             return Err(format!("invalid option '--{name}'"));
         }
-        let Some(value) = value.map(OsStr::to_owned).or_else(|| rest.next()) else {
+        let Some(value) = value.or_else(|| rest.next().map(OsString::as_os_str)) else {
             return Err(format!("missing argument for option '--{name}'"));
         };
         match name {
@@ -160,6 +161,9 @@ impl Arguments {
     }
 }
 
-fn text(word: OsString) -> Result<String, String> {
-    word.into_string().map_err(|word| format!("argument is invalid unicode: {word:?}"))
+fn text(word: &OsStr) -> Result<String, String> {
+    match word.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(format!("argument is invalid unicode: {word:?}")),
+    }
 }

@@ -187,10 +187,11 @@ impl Link {
             return self.start(attachment);
         }
         let was_usable = adopted.status.usable();
-        let not_later = |time: Option<Duration>| time.map(|time| time.min(self.now));
-        self.online_since = not_later(adopted.online_since).filter(|_| was_usable);
-        self.offline_since = not_later(adopted.offline_since).filter(|_| !was_usable);
-        self.last_round = not_later(adopted.time);
+        (self.online_since, self.offline_since) = match was_usable {
+            true => (not_later(adopted.online_since, self.now), None),
+            false => (None, not_later(adopted.offline_since, self.now)),
+        };
+        self.last_round = not_later(adopted.time, self.now);
         (self.lost, self.turn) = (adopted.lost, adopted.turn);
         self.score = Score::adopted(&self.interface.tracking, adopted.status, adopted.score);
         self.attach(attachment);
@@ -361,4 +362,10 @@ impl Target {
             loss_percent: self.loss_percent,
         }
     }
+}
+
+/// What files say may lie in our future: another boot may have written them.
+#[inline(never)]
+fn not_later(time: Option<Duration>, now: Duration) -> Option<Duration> {
+    time.map(|time| time.min(now))
 }
