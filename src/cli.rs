@@ -3,18 +3,16 @@
 
 /// A line on stdout. Whoever closed the other end (`| head`) has seen enough: unlike `println!`, no panic.
 macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write;
-        crate::cli::note_written(writeln!(std::io::stdout(), $($text)*));
-    }};
+    ($($text:tt)*) => {
+        crate::cli::say_line(format_args!($($text)*))
+    };
 }
 
 /// A line on stderr, likewise.
 macro_rules! complain {
-    ($($text:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), $($text)*);
-    }};
+    ($($text:tt)*) => {
+        crate::system::terminal::complain(format_args!($($text)*))
+    };
 }
 
 mod ask;
@@ -32,9 +30,11 @@ mod tracker;
 mod use_uplink;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::system::failure::Result;
+use crate::system::terminal;
 
 pub use explain::{Asked, answer as explain};
 use options::Arguments;
@@ -96,42 +96,44 @@ Options:
 
 Manual: man mwan3. Configuration: /etc/config/mwan3 (man 5 mwan3).";
 
-const VERBS: &[&str] = &[
-    "start",
-    "stop",
-    "restart",
-    "reload",
-    "ifup",
-    "ifdown",
-    "interfaces",
-    "policies",
-    "connected",
-    "rules",
-    "status",
-    "internal",
-    "use",
-    "check",
-    "plan",
-    "dump",
-    "schema",
-    "metrics",
-    "hotplug",
-    "rpcd",
-    "help",
-    "version",
-    "track",
-    "events",
-    "history",
-    "test",
-    "notify",
-    "import",
-    "explain",
-    "drill",
-    "top",
+type Verb = fn(&Arguments) -> Result<ExitCode>;
+
+const VERBS: &[(&str, Verb)] = &[
+    ("start", service::start),
+    ("stop", service::stop),
+    ("restart", service::restart),
+    ("reload", service::reload),
+    ("ifup", service::ifup),
+    ("ifdown", service::ifdown),
+    ("interfaces", show::report),
+    ("policies", show::report),
+    ("connected", show::report),
+    ("rules", show::report),
+    ("status", show::report),
+    ("internal", show::internal),
+    ("use", use_uplink::run),
+    ("check", inspect::check),
+    ("plan", inspect::plan),
+    ("dump", inspect::dump),
+    ("schema", |_| inspect::schema()),
+    ("metrics", show::metrics),
+    ("hotplug", service::hotplug),
+    ("rpcd", rpcd::run),
+    ("help", |_| help()),
+    ("version", |_| version()),
+    ("track", |_| crate::track::run().map(|()| 0)),
+    ("events", ask::events),
+    ("history", ask::history),
+    ("test", ask::test),
+    ("notify", notify::run),
+    ("import", import::run),
+    ("explain", explain::run),
+    ("drill", drill::run),
+    ("top", top::run),
 ];
 
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::parse(arguments) {
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    let arguments = match Arguments::parse(&arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             complain!("mwan3: {error}; see 'mwan3 help'");
@@ -168,56 +170,40 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Whether something that was said could not be written, as on a full disk.
 static WAS_LOST: AtomicBool = AtomicBool::new(false);
 
-fn note_written(result: std::io::Result<()>) {
-    if result.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+fn say_line(text: fmt::Arguments<'_>) {
+    if terminal::print(&format!("{text}\n"))
+        .is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe)
+    {
         WAS_LOST.store(true, Ordering::Relaxed);
     }
 }
 
 fn suggestion(word: &str) -> String {
-    let closest = crate::config::options::closest_of(word, VERBS.iter().copied());
+    let closest = crate::config::options::closest_of(word, VERBS.iter().map(|(name, _)| *name));
     closest.map(|verb| format!(" (did you mean '{verb}'?)")).unwrap_or_default()
 }
 
 fn dispatch(arguments: &Arguments) -> Result<ExitCode> {
-    match arguments.verb.as_str() {
-        "start" => service::start(arguments),
-        "stop" => service::stop(arguments),
-        "restart" => service::restart(arguments),
-        "reload" => service::reload(arguments),
-        "ifup" => service::ifup(arguments),
-        "ifdown" => service::ifdown(arguments),
-        "hotplug" => service::hotplug(arguments),
-        "rpcd" => rpcd::run(arguments),
-        "interfaces" | "policies" | "connected" | "rules" | "status" => show::report(arguments),
-        "internal" => show::internal(arguments),
-        "metrics" => show::metrics(arguments),
-        "use" => use_uplink::run(arguments),
-        "track" => crate::track::run().map(|()| 0),
-        "events" => ask::events(arguments),
-        "history" => ask::history(arguments),
-        "test" => ask::test(arguments),
-        "notify" => notify::run(arguments),
-        "import" => import::run(arguments),
-        "explain" => explain::run(arguments),
-        "drill" => drill::run(arguments),
-        "top" => top::run(arguments),
-        "check" => inspect::check(arguments),
-        "plan" => inspect::plan(arguments),
-        "dump" => inspect::dump(arguments),
-        "schema" => inspect::schema(),
-        "version" => {
-            say!("mwan3 {}", env!("CARGO_PKG_VERSION"));
-            Ok(0)
-        }
-        "" | "help" => {
-            say!("{HELP}");
-            Ok(0)
-        }
-        unknown => {
-            say!("{HELP}");
-            complain!("mwan3: unknown command '{unknown}'{}", suggestion(unknown));
-            Ok(arguments.usage_code())
+    let verb = &*arguments.verb;
+    if verb.is_empty() {
+        return help();
+    }
+    for (name, run) in VERBS {
+        if *name == verb {
+            return run(arguments);
         }
     }
+    say!("{HELP}");
+    complain!("mwan3: unknown command '{verb}'{}", suggestion(verb));
+    Ok(arguments.usage_code())
+}
+
+fn help() -> Result<ExitCode> {
+    say!("{HELP}");
+    Ok(0)
+}
+
+fn version() -> Result<ExitCode> {
+    say!("mwan3 {}", env!("CARGO_PKG_VERSION"));
+    Ok(0)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::json::{self, Json};
+use crate::system::clock::{after, earlier};
 use crate::system::poll::Until;
 
 /// Longer lines are nobody's request.
@@ -64,19 +65,30 @@ impl Server {
         Ok(Server { listener, clients: Vec::new(), last_id: 0, accepts_again: None })
     }
 
-    pub fn interests(&self) -> impl Iterator<Item = (RawFd, Until)> + '_ {
-        let accepts = self.clients.len() < MOST_CLIENTS && self.accepts_again.is_none();
-        let listener = accepts.then(|| (self.listener.as_raw_fd(), Until::Readable));
-        listener.into_iter().chain(self.clients.iter().map(|one| (one.stream.as_raw_fd(), one.interest())))
+    /// What to poll for now.
+    pub fn watch(&self, watched: &mut Vec<(RawFd, Until)>) {
+        if self.clients.len() < MOST_CLIENTS && self.accepts_again.is_none() {
+            watched.push((self.listener.as_raw_fd(), Until::Readable));
+        }
+        for client in &self.clients {
+            watched.push((client.stream.as_raw_fd(), client.interest()));
+        }
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        let clients = self.clients.iter().filter(|one| one.is_hurried()).map(|one| one.until);
-        clients.chain(self.accepts_again).min()
+        let mut next = self.accepts_again;
+        for client in &self.clients {
+            if client.is_hurried() {
+                next = earlier(next, client.until);
+            }
+        }
+        next
     }
 
     pub fn advance(&mut self, now: Duration) {
-        self.clients.retain(|one| !one.is_hurried() || now < one.until);
+        while let Some(late) = self.clients.iter().position(|one| one.is_hurried() && one.until <= now) {
+            self.clients.remove(late);
+        }
         self.accepts_again = self.accepts_again.filter(|at| now < *at);
     }
 
@@ -106,21 +118,22 @@ impl Server {
     /// Answers and closes.
     pub fn answer(&mut self, client: ClientId, answer: &Json, now: Duration) {
         if self.send(client, answer) {
-            for one in self.clients.iter_mut().filter(|one| one.id == client) {
-                one.state = State::Leaves;
-                one.until = now.saturating_add(PATIENCE);
+            let Some(position) = self.position(client) else { return };
+            let Some(one) = self.clients.get_mut(position) else { return };
+            one.state = State::Leaves;
+            one.until = after(now, PATIENCE);
+            if one.pending.is_empty() {
+                self.clients.remove(position);
             }
-            self.clients.retain(|one| one.id != client || !one.pending.is_empty());
         }
     }
 
     /// One line of several; the connection stays open. False once the client is gone.
     pub fn send(&mut self, client: ClientId, line: &Json) -> bool {
-        let Some(position) = self.clients.iter().position(|one| one.id == client) else { return false };
-        let is_taken = self.clients.get_mut(position).is_some_and(|one| {
-            one.pending.extend_from_slice(format!("{line}\n").as_bytes());
-            one.flush().is_ok() && one.pending.len() <= MOST_PENDING
-        });
+        let Some(position) = self.position(client) else { return false };
+        let Some(one) = self.clients.get_mut(position) else { return false };
+        one.pending.extend_from_slice(format!("{line}\n").as_bytes());
+        let is_taken = one.flush().is_ok() && one.pending.len() <= MOST_PENDING;
         if !is_taken {
             self.clients.remove(position);
         }
@@ -128,7 +141,11 @@ impl Server {
     }
 
     pub fn is_connected(&self, client: ClientId) -> bool {
-        self.clients.iter().any(|one| one.id == client)
+        self.position(client).is_some()
+    }
+
+    fn position(&self, client: ClientId) -> Option<usize> {
+        self.clients.iter().position(|one| one.id == client)
     }
 
     fn accept(&mut self, now: Duration) {
@@ -143,13 +160,13 @@ impl Server {
                         request: Vec::new(),
                         pending: Vec::new(),
                         has_ended: false,
-                        until: now.saturating_add(PATIENCE),
+                        until: after(now, PATIENCE),
                     });
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    self.accepts_again = Some(now.saturating_add(REST));
+                    self.accepts_again = Some(after(now, REST));
                     return;
                 }
             }

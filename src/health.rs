@@ -22,7 +22,10 @@ pub use history::{CAPACITY, History, Measured, ProbeRecord, Reply};
 pub use link::Link;
 pub use score::Score;
 pub use snapshot::{Adopted, Snapshot, TargetReport};
-pub use timing::{Detection, detection_time, probe_bytes_per_hour, recovery_time};
+pub use timing::{
+    Detection, after, detection_time, milliseconds, probe_bytes_per_hour, recovery_time, times, whole_ms,
+    whole_us,
+};
 
 use crate::config::Interface;
 

@@ -9,5 +9,5 @@ static MEMORY: SmallBlocks = SmallBlocks::new();
 
 fn main() -> ExitCode {
     mwan3::system::logger::init();
-    ExitCode::from(mwan3::cli::run(std::env::args_os().skip(1)))
+    ExitCode::from(mwan3::cli::run(std::env::args_os().skip(1).collect()))
 }

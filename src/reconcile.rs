@@ -9,6 +9,7 @@ use crate::system::clock::since_boot;
 use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, Lock};
 use crate::system::host::{self, Host};
+use crate::system::logger as log;
 use crate::system::{leftovers, nftables, route};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
+use crate::system::clock::{after, earlier};
 use crate::system::poll::Until;
 
 /// A scraper asks in a few hundred bytes.
 const LONGEST_REQUEST: usize = 4096;
 const MOST_CLIENTS: usize = 8;
+/// What the kernel queues of those who come meanwhile.
+const BACKLOG: i32 = 128;
 /// For the whole conversation.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After an accept that failed: trying again at once would be a busy loop.
@@ -47,32 +52,41 @@ pub enum Request {
 
 impl Door {
     pub fn open(address: SocketAddr) -> io::Result<Door> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Door { address, listener, clients: Vec::new(), accepts_again: None })
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(Door { address, listener: socket.into(), clients: Vec::new(), accepts_again: None })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// While all places are taken, further clients wait in the kernel's queue.
-    pub fn interests(&self) -> impl Iterator<Item = (RawFd, Until)> + '_ {
-        let accepts = self.clients.len() < MOST_CLIENTS && self.accepts_again.is_none();
-        let listener = accepts.then(|| (self.listener.as_raw_fd(), Until::Readable));
-        let clients = self.clients.iter().map(|client| {
+    /// What to poll for now. While all places are taken, further clients wait in the kernel's queue.
+    pub fn watch(&self, watched: &mut Vec<(RawFd, Until)>) {
+        if self.clients.len() < MOST_CLIENTS && self.accepts_again.is_none() {
+            watched.push((self.listener.as_raw_fd(), Until::Readable));
+        }
+        for client in &self.clients {
             let until = if client.response.is_some() { Until::Writable } else { Until::Readable };
-            (client.stream.as_raw_fd(), until)
-        });
-        listener.into_iter().chain(clients)
+            watched.push((client.stream.as_raw_fd(), until));
+        }
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        self.clients.iter().map(|client| client.until).chain(self.accepts_again).min()
+        let mut next = self.accepts_again;
+        for client in &self.clients {
+            next = earlier(next, client.until);
+        }
+        next
     }
 
     pub fn advance(&mut self, now: Duration) {
-        self.clients.retain(|client| now < client.until);
+        while let Some(late) = self.clients.iter().position(|client| client.until <= now) {
+            self.clients.swap_remove(late);
+        }
         self.accepts_again = self.accepts_again.filter(|at| now < *at);
     }
 
@@ -98,7 +112,7 @@ impl Door {
         while self.clients.len() < MOST_CLIENTS {
             match self.listener.accept() {
                 Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
-                    let until = now.saturating_add(PATIENCE);
+                    let until = after(now, PATIENCE);
                     self.clients.push(Client { stream, request: Vec::new(), response: None, until });
                 }
                 // It has gone again.
@@ -106,7 +120,7 @@ impl Door {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    self.accepts_again = Some(now.saturating_add(REST));
+                    self.accepts_again = Some(after(now, REST));
                     return;
                 }
             }

@@ -13,21 +13,22 @@ mod sessions;
 mod switching;
 mod watch;
 
-use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::control::{ClientId, Server};
-use crate::health::{Event, EventRing};
+use crate::health::{Event, EventRing, times};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::reconcile::{Goal, Outcome, reconcile};
+use crate::scrape::Door;
 use crate::sorted::{SortedMap, SortedSet};
-use crate::system::clock::since_boot;
+use crate::system::clock::{after, since_boot};
 use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, Lock};
 use crate::system::hooks::Hooks;
+use crate::system::logger as log;
 use crate::system::monitor::{Heard, Monitor};
 use crate::system::poll::{Signal, Signals, Until, wait};
 use crate::system::probe::{Interest, ProbeResult, Prober};
@@ -131,22 +132,25 @@ pub fn run() -> Result<()> {
 
 impl Tracker {
     fn wait_and_hear(&mut self) -> Result<()> {
-        let mut watched: Vec<(RawFd, Until)> =
-            self.monitor.descriptors().map(|fd| (fd, Until::Readable)).collect();
+        let mut watched: Vec<(RawFd, Until)> = Vec::new();
+        for fd in self.monitor.descriptors() {
+            watched.push((fd, Until::Readable));
+        }
         watched.push((self.signals.raw_fd(), Until::Readable));
-        watched.extend(self.server.interests());
-        watched.extend(self.metrics.door.iter().flat_map(|door| door.interests()));
-        watched.extend(self.prober.interests().map(|(fd, interest)| match interest {
-            Interest::Read => (fd, Until::Readable),
-            Interest::Write => (fd, Until::Writable),
-        }));
+        self.server.watch(&mut watched);
+        if let Some(door) = &self.metrics.door {
+            door.watch(&mut watched);
+        }
+        for (fd, interest) in self.prober.interests() {
+            watched.push((fd, if interest == Interest::Read { Until::Readable } else { Until::Writable }));
+        }
         let timeout = self.next_deadline().saturating_sub(since_boot());
         let ready = wait(&watched, Some(timeout)).context("poll")?;
         let now = since_boot();
         for fd in ready {
             if fd == self.signals.raw_fd() {
                 self.hear_signals()?;
-            } else if self.monitor.descriptors().any(|own| own == fd) {
+            } else if self.monitor.descriptors().contains(&fd) {
                 self.hear_kernel(fd, now);
             } else if self.server.is_ours(fd) {
                 if let Some((client, request)) = self.server.handle_ready(fd, now) {
@@ -165,21 +169,21 @@ impl Tracker {
     }
 
     fn next_deadline(&self) -> Duration {
-        let links = self.watches.values().filter_map(|watch| watch.link.deadline()).map(|(at, _)| at);
-        let tests = self.tests.iter().map(|test| test.until);
-        let probations = self.watches.values().filter_map(|watch| watch.damping.deadline());
-        links
-            .chain(probations)
-            .chain(tests)
-            .chain(self.sessions.deadline())
-            .chain(self.hooks.deadline())
-            .chain(self.alerts_deadline())
-            .chain(self.drill.as_ref().map(|drill| drill.until))
-            .chain(self.server.deadline())
-            .chain(self.metrics.door.as_ref().and_then(|door| door.deadline()))
-            .chain([self.next_look])
-            .min()
-            .unwrap_or(self.next_look)
+        let mut next = self.next_look;
+        for watch in self.watches.values() {
+            bring_forward(&mut next, watch.link.deadline().map(|(at, _)| at));
+            bring_forward(&mut next, watch.damping.deadline());
+        }
+        for test in &self.tests {
+            bring_forward(&mut next, Some(test.until));
+        }
+        bring_forward(&mut next, self.sessions.deadline());
+        bring_forward(&mut next, self.hooks.deadline());
+        bring_forward(&mut next, self.alerts_deadline());
+        bring_forward(&mut next, self.drill.as_ref().map(|drill| drill.until));
+        bring_forward(&mut next, self.server.deadline());
+        bring_forward(&mut next, self.metrics.door.as_ref().and_then(Door::deadline));
+        next
     }
 
     fn meet_deadlines(&mut self, now: Duration) {
@@ -191,7 +195,9 @@ impl Tracker {
         self.hooks.advance(now);
         self.advance_alerts(now);
         self.server.advance(now);
-        self.metrics.door.iter_mut().for_each(|door| door.advance(now));
+        if let Some(door) = &mut self.metrics.door {
+            door.advance(now);
+        }
         self.end_tests(now);
         self.watch_drill(now);
         self.end_draining(now);
@@ -200,14 +206,14 @@ impl Tracker {
 
     fn hear_probes(&mut self, now: Duration) {
         while let Some(outcome) = self.prober.next_outcome() {
-            let owner =
-                self.watches.values_mut().find(|watch| watch.link.interface().id == outcome.id.interface);
-            let Some(watch) = owner else { continue };
-            let name = watch.link.interface().name.clone();
+            let is_owner = |watch: &&mut Watch| watch.link.interface().id == outcome.id.interface;
+            let Some(watch) = self.watches.values_mut().find(is_owner) else { continue };
             for finding in watch.outcome(outcome.id, outcome.result, &mut self.prober, now) {
                 match finding {
                     Finding::Round(event) => watch.link.handle(event, now),
-                    Finding::Test { target, result } => note_test(&mut self.tests, &name, target, &result),
+                    Finding::Test { target, result } => {
+                        note_test(&mut self.tests, &watch.link.interface().name, target, result);
+                    }
                 }
             }
         }
@@ -222,7 +228,7 @@ impl Tracker {
                 Heard::FirewallSet => {
                     if self.config.rules.iter().any(|rule| rule.ipset.is_some()) {
                         // A name server may fill a huge set all day: following it takes a twentieth of our time.
-                        let pause = self.look_took.saturating_mul(20);
+                        let pause = times(self.look_took, 20);
                         self.look_within(pause.max(CALM), now);
                     }
                 }
@@ -243,8 +249,9 @@ impl Tracker {
     }
 
     /// Sooner wins: a storm does not push the look it asked for ahead of itself.
+    #[inline(never)]
     fn look_within(&mut self, pause: Duration, now: Duration) {
-        self.next_look = self.next_look.min((now + pause).max(self.last_look + BREATH));
+        self.next_look = self.next_look.min(after(now, pause).max(after(self.last_look, BREATH)));
     }
 
     fn hear_signals(&mut self) -> Result<()> {
@@ -287,7 +294,7 @@ impl Tracker {
     fn look(&mut self) {
         let now = since_boot();
         self.watches.values_mut().for_each(Watch::forget_written);
-        (self.next_look, self.last_look) = (now + LEAST_OFTEN, now);
+        (self.next_look, self.last_look) = (after(now, LEAST_OFTEN), now);
         self.open_door();
         let outcome = self.reconcile();
         self.look_took = since_boot().saturating_sub(now);
@@ -316,9 +323,12 @@ impl Tracker {
 
     /// What cannot be mended stays away at every look, and is complained of once.
     fn tell_failures(&mut self, outcome: &Outcome) {
-        let is_new = |failure: &&String| !self.failures.contains(failure);
-        outcome.failures.iter().filter(is_new).for_each(|failure| log::error!("{failure}"));
-        self.failures.clone_from(&outcome.failures);
+        for failure in &outcome.failures {
+            if !self.failures.contains(failure) {
+                log::error!("{failure}");
+            }
+        }
+        self.failures = outcome.failures.clone();
     }
 
     /// What the host looks like now, told to the machines as events.
@@ -340,8 +350,11 @@ impl Tracker {
             watch.set_default_route(has_default);
             let source_before = watch.source();
             let events = watch.look_again(&self.network);
-            let is_gone = |address: &IpAddr| !self.network.has_address(*address);
-            gone.extend(source_before.filter(is_gone).map(|address| (watch.mark, address)));
+            if let Some(address) = source_before
+                && !self.network.has_address(address)
+            {
+                gone.push((watch.mark, address));
+            }
             if !events.is_empty() {
                 watch.close(&mut self.prober);
             }
@@ -374,10 +387,17 @@ impl Tracker {
     }
 }
 
-fn note_test(tests: &mut [PersonsTest], interface: &str, target: usize, result: &ProbeResult) {
-    for test in tests.iter_mut().filter(|test| test.interface == interface) {
-        if test.missing.remove(&target) {
+fn note_test(tests: &mut [PersonsTest], interface: &str, target: usize, result: ProbeResult) {
+    for test in tests {
+        if test.interface == interface && test.missing.remove(&target) {
             test.findings.insert(target, result.clone());
         }
+    }
+}
+
+#[inline(never)]
+fn bring_forward(next: &mut Duration, at: Option<Duration>) {
+    if let Some(at) = at {
+        *next = (*next).min(at);
     }
 }

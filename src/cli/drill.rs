@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::control::{Conversation, ask};
 use crate::json::{Json, Object};
-use crate::system::clock::since_boot;
+use crate::system::clock::{since_boot, whole_us};
 use crate::system::conntrack::Beginnings;
 use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(2);
     };
     let directories = Directories::from_environment();
-    let config = settings::load(&directories)?.config;
+    let config = settings::load_config(&directories)?;
     let seconds = arguments.seconds.unwrap_or(USUAL_SECONDS);
     let signals = Signals::take_over().context("cannot take over signals")?;
     // Before anything switches; kernels without connection tracking events tell nothing, and that is said.
@@ -152,7 +152,7 @@ impl Drill {
         say!(" the kernel {}", use_afterwards(line.text("status"), line.number("switched_us")));
         say!(" new connections meanwhile: {}", self.counts());
         if let Some((at, name)) = self.first.and_then(|(at, mark)| Some((at, self.name(mark)?))) {
-            let time_us = u64::try_from(at.saturating_sub(self.asked).as_micros()).ok();
+            let time_us = Some(whole_us(at.saturating_sub(self.asked)));
             say!(" the first of them by another uplink ({name}) {}", after(time_us));
         }
         Ok(Some(code))

@@ -108,7 +108,7 @@ pub(super) fn plan(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(0);
     }
     let directories = Directories::from_environment();
-    let config = settings::load(&directories)?.config;
+    let config = settings::load_config(&directories)?;
     let health = directories.health(&config);
     if !arguments.is_diff {
         let network = host::observe(&directories, &config)?.network;

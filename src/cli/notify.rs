@@ -22,14 +22,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     };
     let settings = settings::load(&Directories::from_environment())?;
-    let alerts: Vec<&Alert> =
-        settings.config.alerts.iter().filter(|alert| wanted.is_none_or(|name| alert.name == *name)).collect();
+    let mut alerts: Vec<&Alert> = Vec::new();
+    for alert in &settings.config.alerts {
+        if wanted.is_none_or(|name| alert.name == *name) {
+            alerts.push(alert);
+        }
+    }
     if alerts.is_empty() {
-        settings
-            .problems
-            .iter()
-            .filter(|problem| !problem.is_note())
-            .for_each(|problem| complain!("{problem}"));
+        for problem in settings.problems.iter().filter(|problem| !problem.is_note()) {
+            complain!("{problem}");
+        }
         match wanted {
             Some(name) => return Err(failure!("there is no alert '{name}' that could be sent")),
             None => return Err(failure!("no alert is configured (man 5 mwan3, CONFIG ALERT)")),

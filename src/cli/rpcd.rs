@@ -13,6 +13,7 @@ use crate::report::{
 };
 use crate::system::failure::Result;
 use crate::system::files::{Directories, uptime_s};
+use crate::system::logger as log;
 use crate::system::{conntrack, host, settings, tracks};
 
 use super::explain::{self, Asked};

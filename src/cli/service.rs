@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, Interface};
+use crate::config::Config;
 use crate::plan::{Verdict, uplinks};
 use crate::reconcile::{Goal, Outcome, reconcile_and_forget_rules, reconcile_in_turn, take_turn};
 use crate::system::background;
@@ -11,6 +11,7 @@ use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, Lock, read_line};
 use crate::system::hooks::{self, Notice};
 use crate::system::leases;
+use crate::system::logger as log;
 use crate::system::settings::{self, Settings};
 
 use super::options::Arguments;
@@ -193,7 +194,7 @@ fn look(directories: &Directories, request: &str) -> Result<ExitCode> {
 /// For every event of an enabled interface, while the service runs or takes leave.
 fn run_user_script(directories: &Directories, notice: &Notice, is_shutdown: bool) -> Result<ExitCode> {
     let is_meant = |config: Config| config.interface(&notice.interface).is_some_and(|one| one.enabled);
-    if (is_shutdown || directories.is_running()) && is_meant(settings::load(directories)?.config) {
+    if (is_shutdown || directories.is_running()) && is_meant(settings::load_config(directories)?) {
         hooks::run_user_script(notice).context("cannot run the user script")?;
     }
     Ok(0)
@@ -211,23 +212,33 @@ fn watch(arguments: &Arguments, directories: &Directories) -> Result<()> {
 /// What the tracker has not done, or nobody: by the newest configuration and intents.
 fn catch_up(directories: &Directories) -> Result<(Config, Outcome)> {
     let turn = take_turn(directories)?;
-    let config = settings::load(directories)?.config;
+    let config = settings::load_config(directories)?;
     let outcome = reconcile_in_turn(&turn, directories, &config, Goal::Run { take_over: false })?;
     Ok((config, outcome))
 }
 
 /// Whose scripts have heard `connected`, and nothing since.
 fn who_is_online(directories: &Directories) -> Vec<String> {
-    let config = settings::load(directories).map(|settings| settings.config).unwrap_or_default();
-    let status = |name: &str| read_line(&directories.tracking(name).join("STATUS"));
-    let tracked = |one: &&Interface| one.enabled && !one.tracking.targets.is_empty();
-    let names = config.interfaces.iter().filter(tracked).map(|one| one.name.clone());
-    names.filter(|name| matches!(status(name).as_deref(), Some("online" | "disconnecting"))).collect()
+    let config = settings::load_config(directories).unwrap_or_default();
+    let mut online = Vec::new();
+    for interface in &config.interfaces {
+        let name = &interface.name;
+        if interface.enabled && !interface.tracking.targets.is_empty() {
+            let status = read_line(&directories.tracking(name).join("STATUS"));
+            if matches!(status.as_deref(), Some("online" | "disconnecting")) {
+                online.push(name.clone());
+            }
+        }
+    }
+    online
 }
 
 fn tell_shutdown(online: &[String]) {
-    let notice = |name: &String| Notice::new("disconnected", name, "").with("MWAN3_SHUTDOWN", "1");
-    hooks::run_now(&online.iter().map(notice).collect::<Vec<_>>(), SCRIPTS_TIME);
+    let mut notices = Vec::new();
+    for name in online {
+        notices.push(Notice::new("disconnected", name, "").with("MWAN3_SHUTDOWN", "1"));
+    }
+    hooks::run_now(&notices, SCRIPTS_TIME);
 }
 
 /// The configuration, with its problems said on stderr: each cost its own section only.

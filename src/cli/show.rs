@@ -15,7 +15,7 @@ use crate::report::{
 };
 use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, uptime_s, write_atomically};
-use crate::system::{host, settings, tracks};
+use crate::system::{host, settings, terminal, tracks};
 
 use super::ExitCode;
 use super::options::Arguments;
@@ -96,11 +96,10 @@ pub(super) fn metrics(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn print_as(arguments: &Arguments, text: &str, json: &Json) {
-    use std::io::Write;
     // A reader that closed its end (`| head`) is no failure of ours.
     let _ = match arguments.is_json {
-        true => writeln!(std::io::stdout(), "{json}"),
-        false => write!(std::io::stdout(), "{text}"),
+        true => terminal::print(&format!("{json}\n")),
+        false => terminal::print(text),
     };
 }
 
@@ -118,7 +117,7 @@ pub(super) fn snapshot_of_uplinks() -> Result<Snapshot> {
 fn snapshot_with(ruleset: nft::Observed) -> Result<Snapshot> {
     let directories = Directories::from_environment();
     // A report on a machine without configuration still tells what is there.
-    let config = settings::load(&directories).map(|settings| settings.config).unwrap_or_default();
+    let config = settings::load_config(&directories).unwrap_or_default();
     let host = host::observe(&directories, &config)?;
     Ok(Snapshot {
         health: directories.health(&config),

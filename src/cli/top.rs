@@ -9,7 +9,7 @@ use crate::plan::{Choice, choose, percentages, uplinks};
 use crate::report::{
     Picture, Row, Screen as Size, Snapshot, age, interface_states, last_resort_name, top_lines,
 };
-use crate::system::clock::since_boot;
+use crate::system::clock::{since_boot, whole_ms};
 use crate::system::conntrack::Beginnings;
 use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, device_traffic};
@@ -78,8 +78,7 @@ fn plainly(gauge: &mut Gauge, signals: &Signals, interval: Duration, is_once: bo
 
 /// Fails once the reader is gone.
 fn print(lines: &[String]) -> std::io::Result<()> {
-    use std::io::Write;
-    writeln!(std::io::stdout(), "{}", lines.join("\n"))
+    terminal::print(&format!("{}\n", lines.join("\n")))
 }
 
 /// What has to be remembered from look to look.
@@ -101,7 +100,7 @@ impl Gauge {
     fn look(&mut self) -> Result<Picture> {
         let snapshot = show::snapshot()?;
         let now = since_boot();
-        let passed_ms = u64::try_from(now.saturating_sub(self.last).as_millis()).unwrap_or(u64::MAX).max(1);
+        let passed_ms = whole_ms(now.saturating_sub(self.last)).max(1);
         let is_first = self.last.is_zero();
         self.last = now;
         let marks = self.beginnings.as_mut().map(Beginnings::marks);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::control::ask;
 use crate::system::background::{self, Ended};
-use crate::system::clock::since_boot;
+use crate::system::clock::{after, since_boot};
 use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
+use crate::system::logger as log;
 
 /// It answers within milliseconds, unless something holds the run directory's lock.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -48,7 +49,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
     let spawn = || background::start(&["track"]).context("cannot start the tracker");
     let mut child = spawn()?;
     let mut attempts = 1;
-    let until = since_boot() + STARTING_TIME;
+    let until = after(since_boot(), STARTING_TIME);
     while since_boot() < until {
         if let Some(status) = child.try_wait().context("cannot wait for the tracker")? {
             // Another one may have been quicker; or one that was just killed still held the lock.
@@ -86,7 +87,7 @@ pub(super) fn stop(directories: &Directories) -> Result<()> {
 }
 
 fn is_gone(directories: &Directories) -> bool {
-    let until = since_boot() + ENDING_TIME;
+    let until = after(since_boot(), ENDING_TIME);
     while directories.tracker_pid().is_some() {
         if since_boot() >= until {
             return false;

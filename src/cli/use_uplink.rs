@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(arguments.usage_code());
     };
     let directories = Directories::from_environment();
-    let config = settings::load(&directories)?.config;
+    let config = settings::load_config(&directories)?;
     let host = host::observe(&directories, &config)?;
     let network = &host.network;
     let family = match config.interface(name) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::Failback;
-use crate::health::{Status, Transition};
+use crate::health::{Status, Transition, after, milliseconds};
 
 /// How often the time of day is looked at: it may be set at any moment.
 const WINDOW_STEP: Duration = Duration::from_secs(20);
@@ -83,19 +83,24 @@ impl Damping {
     pub fn delay(&self) -> Duration {
         let doublings = self.damped.failures.saturating_sub(1).min(31);
         let delay_ms = u64::from(self.failback.delay_ms) << doublings;
-        Duration::from_millis(delay_ms.min(u64::from(self.failback.longest_delay_ms)))
+        milliseconds(delay_ms.min(u64::from(self.failback.longest_delay_ms)) as u32)
     }
 
     /// When to `look`. None while that would change nothing.
     pub fn deadline(&self) -> Option<Duration> {
-        let since = self.stable_since.filter(|_| self.damped.is_waiting)?;
-        Some(since.saturating_add(self.delay()).max(self.next_look))
+        let proved_at = self.proved_at().filter(|_| self.damped.is_waiting)?;
+        Some(proved_at.max(self.next_look))
+    }
+
+    /// When it will have been stable for long enough.
+    fn proved_at(&self) -> Option<Duration> {
+        Some(after(self.stable_since?, self.delay()))
     }
 
     /// True if the interface has just proved itself. The minute is that of the local day.
     pub fn look(&mut self, now: Duration, minute: u32) -> bool {
-        self.next_look = now.saturating_add(WINDOW_STEP);
-        let is_stable = self.stable_since.is_some_and(|since| since.saturating_add(self.delay()) <= now);
+        self.next_look = after(now, WINDOW_STEP);
+        let is_stable = self.proved_at().is_some_and(|at| at <= now);
         let is_time = self.failback.window.is_none_or(|window| window.contains(minute));
         let is_over = self.damped.is_waiting && is_stable && is_time;
         if is_over {
@@ -107,11 +112,11 @@ impl Damping {
 
     fn take_back_failures(&mut self, now: Duration) {
         let Some(since) = self.stable_since else { return };
-        let each = Duration::from_millis(u64::from(self.failback.longest_delay_ms.max(1)));
+        let each = milliseconds(self.failback.longest_delay_ms.max(1));
         self.counted_at = self.counted_at.max(since);
         while self.damped.failures > 0 && now.saturating_sub(self.counted_at) >= each {
             self.damped.failures -= 1;
-            self.counted_at = self.counted_at.saturating_add(each);
+            self.counted_at = after(self.counted_at, each);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A bounded list of what happened to the interfaces, numbered so that a reader can ask for what is new.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,23 +15,23 @@ pub struct RecordedEvent {
 
 #[derive(Clone, Debug)]
 pub struct EventRing {
-    events: VecDeque<RecordedEvent>,
+    events: Vec<RecordedEvent>,
     capacity: usize,
     last_number: u64,
 }
 
 impl EventRing {
     pub fn new(capacity: usize) -> EventRing {
-        EventRing { events: VecDeque::new(), capacity: capacity.max(1), last_number: 0 }
+        EventRing { events: Vec::new(), capacity: capacity.max(1), last_number: 0 }
     }
 
     /// The number given to the event.
     pub fn record(&mut self, at: Duration, interface: &str, event: &str, reason: &str) -> u64 {
         if self.events.len() >= self.capacity {
-            self.events.pop_front();
+            self.events.remove(0);
         }
         self.last_number += 1;
-        self.events.push_back(RecordedEvent {
+        self.events.push(RecordedEvent {
             number: self.last_number,
             at,
             interface: interface.to_owned(),

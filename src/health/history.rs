@@ -1,17 +1,16 @@
 //! The recent probes of one target. Nothing here ever times out: loss is judged at the moment of asking, so
 //! a late reply heals the record, and a duplicate changes nothing.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::health::Sequence;
+use crate::health::{Sequence, whole_ms, whole_us};
 
 /// 64 records of 16 bytes: 1 KB a target, so that 60 uplinks with 4 targets fit in 64 MB routers.
 pub const CAPACITY: usize = 64;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    records: VecDeque<ProbeRecord>,
+    records: Vec<ProbeRecord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +51,7 @@ pub struct Measured {
 }
 
 impl ProbeRecord {
+    #[inline(never)]
     pub fn sent(self) -> Duration {
         Duration::from_millis(self.sent_ms)
     }
@@ -73,10 +73,9 @@ impl History {
 
     pub fn sent(&mut self, sequence: Sequence, now: Duration) {
         if self.records.len() >= CAPACITY {
-            self.records.pop_front();
+            self.records.remove(0);
         }
-        let sent_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.records.push_back(ProbeRecord { sent_ms, reply_code: WAITING, sequence });
+        self.records.push(ProbeRecord { sent_ms: whole_ms(now), reply_code: WAITING, sequence });
     }
 
     /// What was known of the probe before; None for a duplicate or a number never sent.
@@ -86,7 +85,7 @@ impl History {
         if matches!(before, Reply::Answered { .. }) {
             return None;
         }
-        let round_trip_us = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        let round_trip_us = u32::try_from(whole_us(round_trip)).unwrap_or(u32::MAX);
         record.reply_code = round_trip_us.min(LONGEST_ROUND_TRIP_US);
         Some(before)
     }
@@ -102,11 +101,15 @@ impl History {
 
     pub fn measure(&self, now: Duration, timeout: Duration) -> Measured {
         let mut measured = Measured::default();
+        let (now_ms, timeout_ms) = (whole_ms(now), whole_ms(timeout));
         for record in &self.records {
             match record.reply() {
-                Reply::Answered { round_trip_us } => measured.sorted_us.push(round_trip_us),
+                Reply::Answered { round_trip_us } => {
+                    let place = measured.sorted_us.partition_point(|other| *other <= round_trip_us);
+                    measured.sorted_us.insert(place, round_trip_us);
+                }
                 Reply::Failed => measured.lost += 1,
-                Reply::Waiting if now.saturating_sub(record.sent()) >= timeout => measured.lost += 1,
+                Reply::Waiting if now_ms.saturating_sub(record.sent_ms) >= timeout_ms => measured.lost += 1,
                 Reply::Waiting | Reply::Abandoned => {}
             }
         }
@@ -137,22 +140,34 @@ impl Measured {
     }
 
     fn finish(mut self) -> Measured {
-        self.sorted_us.sort_unstable();
         self.answered = self.sorted_us.len() as u32;
         let judged = self.answered + self.lost;
         self.loss_permille = (self.lost * 1000).checked_div(judged).unwrap_or(0);
         if self.answered > 0 {
             let count = u64::from(self.answered);
             let mean = self.sorted_us.iter().map(|us| u64::from(*us)).sum::<u64>() / count;
-            // Only round trips of hours would not fit.
-            let mut squares = 0u64;
+            // Each square fills 64 bits: they are divided before they are added up, and so are the remainders.
+            let (mut variance, mut remainders) = (0, 0);
             for us in &self.sorted_us {
-                squares = squares.saturating_add(u64::from(*us).abs_diff(mean).saturating_pow(2));
+                let square = u64::from(*us).abs_diff(mean).pow(2);
+                variance += square / count;
+                remainders += square % count;
             }
-            let variance = squares / count;
             self.mean_us = mean as u32;
-            self.jitter_us = u32::try_from(variance.isqrt()).unwrap_or(u32::MAX);
+            self.jitter_us = square_root(variance + remainders / count);
         }
         self
     }
+}
+
+/// Rounded down, bit by bit.
+fn square_root(number: u64) -> u32 {
+    let mut root: u32 = 0;
+    for bit in (0..u32::BITS).rev() {
+        let larger = root | 1 << bit;
+        if u64::from(larger).pow(2) <= number {
+            root = larger;
+        }
+    }
+    root
 }

@@ -5,7 +5,6 @@ mod drill;
 mod probing;
 mod switching;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::config::{Interface, Tracking};
@@ -42,7 +41,7 @@ pub struct Link {
     now: Duration,
     /// A target's state changed since the files were written.
     files_are_stale: bool,
-    actions: VecDeque<Action>,
+    actions: Vec<Action>,
 }
 
 struct Target {
@@ -76,7 +75,7 @@ impl Link {
             offline_since: None,
             now: Duration::ZERO,
             files_are_stale: false,
-            actions: VecDeque::new(),
+            actions: Vec::new(),
         }
     }
 
@@ -106,17 +105,18 @@ impl Link {
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        if self.actions.is_empty() { None } else { Some(self.actions.remove(0)) }
     }
 
     /// When to hand in `Event::Deadline`, and what for. None while nothing is probed.
     pub fn deadline(&self) -> Option<(Duration, &'static str)> {
         let next_round = self.next_round.map(|at| (at, "the next round begins"));
-        let open_round = self.round.as_ref().map(|round| match round.next_try() {
+        let Some(round) = &self.round else { return next_round };
+        let open_round = match round.next_try() {
             Some(at) if at < round.ends() => (at, "silent targets are asked again"),
             _ => (round.ends(), "targets have until then to answer"),
-        });
-        next_round.into_iter().chain(open_round).min_by_key(|(at, _)| *at)
+        };
+        next_round.filter(|(at, _)| *at <= open_round.0).or(Some(open_round))
     }
 
     pub fn status(&self) -> Status {
@@ -187,10 +187,11 @@ impl Link {
             return self.start(attachment);
         }
         let was_usable = adopted.status.usable();
-        let not_later = |time: Option<Duration>| time.map(|time| time.min(self.now));
-        self.online_since = not_later(adopted.online_since).filter(|_| was_usable);
-        self.offline_since = not_later(adopted.offline_since).filter(|_| !was_usable);
-        self.last_round = not_later(adopted.time);
+        (self.online_since, self.offline_since) = match was_usable {
+            true => (not_later(adopted.online_since, self.now), None),
+            false => (None, not_later(adopted.offline_since, self.now)),
+        };
+        self.last_round = not_later(adopted.time, self.now);
         (self.lost, self.turn) = (adopted.lost, adopted.turn);
         self.score = Score::adopted(&self.interface.tracking, adopted.status, adopted.score);
         self.attach(attachment);
@@ -361,4 +362,10 @@ impl Target {
             loss_percent: self.loss_percent,
         }
     }
+}
+
+/// What files say may lie in our future: another boot may have written them.
+#[inline(never)]
+fn not_later(time: Option<Duration>, now: Duration) -> Option<Duration> {
+    time.map(|time| time.min(now))
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::{Quality, Tracking};
-use crate::health::Sequence;
+use crate::health::{Sequence, after, times, whole_ms};
 
 pub(super) struct Round {
     started: Duration,
@@ -68,7 +68,7 @@ impl Round {
     }
 
     pub(super) fn ends(&self) -> Duration {
-        self.started.saturating_add(self.timeout)
+        after(self.started, self.timeout)
     }
 
     /// When to ask those again that have not answered, if there is still something to ask.
@@ -76,7 +76,7 @@ impl Round {
         let wanted =
             !self.decided && self.tries_begun < self.tries && self.targets.iter().any(Asked::is_open);
         let spacing = self.timeout / self.tries.saturating_mul(2);
-        wanted.then(|| self.started.saturating_add(spacing.saturating_mul(self.tries_begun)))
+        wanted.then(|| after(self.started, times(spacing, self.tries_begun)))
     }
 
     /// The targets to ask now. A late call asks once, however many tries are due.
@@ -90,8 +90,13 @@ impl Round {
             return Vec::new();
         }
         let wants_all = !matches!(bar, Bar::AnyAnswer);
-        let asked = |asked: &Asked| asked.is_open() && (wants_all || asked.answered == 0);
-        (0..self.targets.len()).filter(|index| self.targets.get(*index).is_some_and(asked)).collect()
+        let mut asked_now = Vec::new();
+        for (index, asked) in self.targets.iter().enumerate() {
+            if asked.is_open() && (wants_all || asked.answered == 0) {
+                asked_now.push(index);
+            }
+        }
+        asked_now
     }
 
     pub(super) fn asked(&mut self, target: usize, sequence: Sequence) {
@@ -111,7 +116,7 @@ impl Round {
         let Some(asked) = self.waiting_target(target, sequence) else { return false };
         if in_time {
             asked.answered += 1;
-            asked.total = asked.total.saturating_add(trip);
+            asked.total = after(asked.total, trip);
         } else {
             asked.failed += 1;
         }
@@ -159,12 +164,12 @@ impl Round {
         !self.targets.iter().any(Asked::is_open)
     }
 
-    pub(super) fn count(&self, wanted: impl Fn(&Verdict) -> bool) -> usize {
-        self.targets
-            .iter()
-            .filter_map(|asked| asked.verdict.as_ref())
-            .filter(|verdict| wanted(verdict))
-            .count()
+    pub(super) fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
+        let mut found = 0;
+        for asked in &self.targets {
+            found += usize::from(asked.verdict.as_ref().is_some_and(wanted));
+        }
+        found
     }
 
     fn no_more_tries(&self) -> bool {
@@ -193,7 +198,7 @@ impl Asked {
         let verdict = match self.total.checked_div(self.answered) {
             None => Verdict { good: false, answered: false, latency_ms: NO_ANSWER_MS, loss_percent: 100 },
             Some(mean) => {
-                let latency_ms = u32::try_from(mean.as_millis()).unwrap_or(NO_ANSWER_MS);
+                let latency_ms = u32::try_from(whole_ms(mean)).unwrap_or(NO_ANSWER_MS);
                 let good = match bar {
                     Bar::AnyAnswer => true,
                     Bar::NotFailing(quality) => {

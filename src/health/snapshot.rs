@@ -45,20 +45,26 @@ impl Snapshot {
     pub fn files(&self) -> Vec<(String, String)> {
         let started = u8::from(self.status != Status::Disabled);
         let mut files = vec![
-            file("STATUS", self.status.name()),
-            file("STARTED", started),
-            file("SCORE", self.score),
-            file("LOST", self.lost),
-            file("TURN", self.turn),
-            file("TIME", seconds(self.time)),
-            file("ONLINE", seconds(self.online_since)),
-            file("OFFLINE", seconds(self.offline_since)),
+            file("STATUS", &self.status.name()),
+            file("STARTED", &started),
+            file("SCORE", &self.score),
+            file("LOST", &self.lost),
+            file("TURN", &self.turn),
+            file("TIME", &seconds(self.time)),
+            file("ONLINE", &seconds(self.online_since)),
+            file("OFFLINE", &seconds(self.offline_since)),
         ];
         for report in self.targets.iter().filter(|report| is_file_name(&report.target)) {
             let target = &report.target;
-            files.extend(report.state.map(|state| file(&format!("TRACK_{target}"), state.name())));
-            files.extend(report.latency_ms.map(|latency| file(&format!("LATENCY_{target}"), latency)));
-            files.extend(report.loss_percent.map(|loss| file(&format!("LOSS_{target}"), loss)));
+            if let Some(state) = report.state {
+                files.push(file(&format!("TRACK_{target}"), &state.name()));
+            }
+            if let Some(latency) = report.latency_ms {
+                files.push(file(&format!("LATENCY_{target}"), &latency));
+            }
+            if let Some(loss) = report.loss_percent {
+                files.push(file(&format!("LOSS_{target}"), &loss));
+            }
         }
         files
     }
@@ -81,7 +87,7 @@ impl Adopted {
     }
 }
 
-fn file(name: &str, content: impl std::fmt::Display) -> (String, String) {
+fn file(name: &str, content: &dyn std::fmt::Display) -> (String, String) {
     (name.to_owned(), format!("{content}\n"))
 }
 

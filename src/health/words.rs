@@ -42,30 +42,31 @@ fn method_name(method: &TrackMethod) -> &'static str {
 /// Why the round was lost: `3 of 4 targets did not answer within 1 s`.
 pub(super) fn lost_round(round: &Round, tracking: &Tracking, timeout: Duration) -> String {
     let total = round.targets.len();
+    let (mut silent, mut hard, mut poor, mut worst_ms) = (0, 0, 0, 0);
+    let mut reasons: SortedSet<&str> = SortedSet::new();
+    for asked in &round.targets {
+        match (&asked.verdict, &asked.hard_failure) {
+            (None, _) => {}
+            (Some(verdict), _) if verdict.answered => {
+                poor += usize::from(!verdict.good);
+                worst_ms = worst_ms.max(verdict.latency_ms);
+            }
+            (Some(_), None) => silent += 1,
+            (Some(_), Some(reason)) => {
+                hard += 1;
+                reasons.insert(reason);
+            }
+        }
+    }
     let mut parts = Vec::new();
-    let silent = round.targets.iter().filter(|asked| {
-        asked.hard_failure.is_none() && asked.verdict.as_ref().is_some_and(|verdict| !verdict.answered)
-    });
-    let silent = silent.count();
     if silent > 0 {
         parts.push(format!("{} did not answer within {}", targets(silent, total), duration(timeout)));
     }
-    let hard: Vec<&str> = round
-        .targets
-        .iter()
-        .filter(|asked| asked.verdict.as_ref().is_some_and(|verdict| !verdict.answered))
-        .filter_map(|asked| asked.hard_failure.as_deref())
-        .collect();
-    if !hard.is_empty() {
-        let reasons: SortedSet<&str> = hard.iter().copied().collect();
+    if hard > 0 {
         let reasons: Vec<&str> = reasons.into_iter().collect();
-        parts.push(format!("{} failed ({})", targets(hard.len(), total), reasons.join(", ")));
+        parts.push(format!("{} failed ({})", targets(hard, total), reasons.join(", ")));
     }
-    let poor = round.count(|verdict| verdict.answered && !verdict.good);
     if poor > 0 {
-        let worst_ms = round.targets.iter().filter_map(|asked| asked.verdict.as_ref());
-        let worst_ms = worst_ms.filter(|verdict| verdict.answered).map(|verdict| verdict.latency_ms).max();
-        let worst_ms = worst_ms.unwrap_or(0);
         parts
             .push(format!("{} answered too slowly or with loss (up to {worst_ms} ms)", targets(poor, total)));
     }

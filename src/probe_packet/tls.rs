@@ -28,59 +28,56 @@ pub fn client_hello(server: &str, random: [u8; 32], session: [u8; 32]) -> Vec<u8
     hello.extend_from_slice(&random);
     hello.push(32);
     hello.extend_from_slice(&session);
-    push_counted(&mut hello, |list| push_words(list, &CIPHER_SUITES));
+    hello.extend(counted(&words(&CIPHER_SUITES)));
     // One compression method: none.
     hello.extend_from_slice(&[1, 0]);
-    push_counted(&mut hello, |extensions| push_extensions(extensions, server));
+    hello.extend(counted(&extensions(server)));
 
+    let mut message = vec![CLIENT_HELLO, 0];
+    message.extend(counted(&hello));
     let mut record = vec![HANDSHAKE];
     record.extend_from_slice(&TLS_1_0.to_be_bytes());
-    push_counted(&mut record, |body| {
-        body.extend_from_slice(&[CLIENT_HELLO, 0]);
-        push_counted(body, |message| message.extend_from_slice(&hello));
-    });
+    record.extend(counted(&message));
     record
 }
 
-fn push_extensions(extensions: &mut Vec<u8>, server: &str) {
+fn extensions(server: &str) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut add = |number: u16, body: &[u8]| {
+        all.extend_from_slice(&number.to_be_bytes());
+        all.extend(counted(body));
+    };
     let is_name = server.parse::<IpAddr>().is_err() && (1..=253).contains(&server.len()) && server.is_ascii();
     if is_name {
-        push_extension(extensions, 0, |body| {
-            push_counted(body, |names| {
-                names.push(0);
-                push_counted(names, |name| name.extend_from_slice(server.as_bytes()));
-            });
-        });
+        let mut name = vec![0];
+        name.extend(counted(server.as_bytes()));
+        add(0, &counted(&name));
     }
-    push_extension(extensions, 10, |body| push_counted(body, |list| push_words(list, &GROUPS)));
+    add(10, &counted(&words(&GROUPS)));
     // Point formats: uncompressed only.
-    push_extension(extensions, 11, |body| body.extend_from_slice(&[1, 0]));
-    push_extension(extensions, 13, |body| push_counted(body, |list| push_words(list, &SIGNATURE_SCHEMES)));
-    push_extension(extensions, 43, |body| {
-        body.push(4);
-        push_words(body, &[TLS_1_3, TLS_1_2]);
-    });
+    add(11, &[1, 0]);
+    add(13, &counted(&words(&SIGNATURE_SCHEMES)));
+    let mut versions = vec![4];
+    versions.extend(words(&[TLS_1_3, TLS_1_2]));
+    add(43, &versions);
     // No key share: a TLS 1.3 server answers with the group it wants.
-    push_extension(extensions, 51, |body| push_counted(body, |_| ()));
+    add(51, &counted(&[]));
+    all
 }
 
-fn push_extension(extensions: &mut Vec<u8>, number: u16, body: impl FnOnce(&mut Vec<u8>)) {
-    extensions.extend_from_slice(&number.to_be_bytes());
-    push_counted(extensions, body);
+/// With its length in bytes, two bytes wide, before it; all of ours is far below 64 KB.
+fn counted(content: &[u8]) -> Vec<u8> {
+    let mut bytes = (content.len() as u16).to_be_bytes().to_vec();
+    bytes.extend_from_slice(content);
+    bytes
 }
 
-/// Puts the length in bytes, two bytes wide, before what `body` writes; all of ours is far below 64 KB.
-fn push_counted(bytes: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
-    let mut content = Vec::new();
-    body(&mut content);
-    bytes.extend_from_slice(&(content.len() as u16).to_be_bytes());
-    bytes.extend_from_slice(&content);
-}
-
-fn push_words(bytes: &mut Vec<u8>, words: &[u16]) {
+fn words(words: &[u16]) -> Vec<u8> {
+    let mut bytes = Vec::new();
     for word in words {
         bytes.extend_from_slice(&word.to_be_bytes());
     }
+    bytes
 }
 
 /// Whether the first bytes received are the head of a handshake or alert record.

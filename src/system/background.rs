@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, absolute};
 use std::process::{Child, Command, Stdio};
 
+use super::files::entries;
+
 const PROCD: &str = "/sbin/procd";
 const INIT_SCRIPT: &str = "/etc/init.d/mwan3";
 /// These name paths, and the one in the background works in `/`.
@@ -53,11 +55,12 @@ pub fn start(arguments: &[&str]) -> io::Result<Child> {
 
 /// A lock that our caller's shell holds by a descriptor must end with that shell, not with what we start.
 pub fn keep_descriptors_here() {
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let numbers = open.filter_map(|entry| entry.file_name().to_str()?.parse::<libc::c_int>().ok());
-    for fd in numbers.filter(|fd| *fd > 2).collect::<Vec<_>>() {
-        // SAFETY: fcntl with F_SETFD takes no pointers; a descriptor closed meanwhile is an error, no harm.
-        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    for path in entries(Path::new("/proc/self/fd")).unwrap_or_default() {
+        let number = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+        if let Some(fd) = number.and_then(|fd| libc::c_int::try_from(fd).ok()).filter(|fd| *fd > 2) {
+            // SAFETY: fcntl with F_SETFD takes no pointers; a descriptor closed meanwhile is an error, no harm.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::files::read_line;
+pub use crate::health::{after, whole_ms, whole_us};
 
 pub fn since_boot() -> Duration {
     // SAFETY: an all-zero timespec is a valid value of that plain C struct.
@@ -16,6 +17,12 @@ pub fn since_boot() -> Duration {
         return Duration::ZERO;
     }
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Of two moments, the first of which there may not be.
+#[inline(never)]
+pub fn earlier(one: Option<Duration>, other: Duration) -> Option<Duration> {
+    Some(one.map_or(other, |one| one.min(other)))
 }
 
 /// Where OpenWrt keeps the time zone; its own C library looks there, ours does not.

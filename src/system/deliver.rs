@@ -11,11 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::alert::{Change, Message, News};
 use crate::config::{Alert, AlertMethod};
-use crate::sorted::sort_by;
 
 pub use courier::Courier;
 
-use super::files::write_atomically;
+use super::files::{entries, write_atomically};
 use super::hooks::is_executable;
 
 /// For each step of a conversation with a server.
@@ -24,22 +23,28 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The failures, one for each address or script; empty when all is well.
 pub fn deliver(alert: &Alert, message: &Message, news: &[News]) -> Vec<String> {
-    let results: Vec<Result<(), String>> = match &alert.method {
+    let mut failures = Vec::new();
+    match &alert.method {
         AlertMethod::Mail { from, server } => {
-            vec![mail::send(&alert.to, from.as_deref(), server.as_deref(), message)]
+            failures.extend(mail::send(&alert.to, from.as_deref(), server.as_deref(), message).err());
         }
         AlertMethod::Webhook => {
-            alert.to.iter().map(|url| web::post(url, &message.json.to_string())).collect()
+            let json = message.json.to_string();
+            for url in &alert.to {
+                failures.extend(web::post(url, &json).err());
+            }
         }
-        AlertMethod::Scripts => alert
-            .to
-            .iter()
-            .flat_map(|folder| news.iter().map(|one| run_scripts(Path::new(folder), one)))
-            .collect(),
+        AlertMethod::Scripts => {
+            for folder in &alert.to {
+                for one in news {
+                    failures.extend(run_scripts(Path::new(folder), one).err());
+                }
+            }
+        }
         // The tracker keeps it, from the state of all uplinks.
-        AlertMethod::StatusFile => Vec::new(),
-    };
-    results.into_iter().filter_map(Result::err).collect()
+        AlertMethod::StatusFile => {}
+    }
+    failures
 }
 
 pub fn write_status_file(path: &str, text: &str) -> Result<(), String> {
@@ -62,24 +67,19 @@ pub fn unix_time_s() -> u64 {
 fn run_scripts(folder: &Path, news: &News) -> Result<(), String> {
     let direction = if news.change == Change::Disconnected { "down" } else { "up" };
     let own = folder.join(&news.interface).join(direction);
-    let mut scripts = files_of(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut scripts = entries(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     // Most have neither of them.
-    scripts.extend(files_of(&own).unwrap_or_default());
+    scripts.extend(entries(&own).unwrap_or_default());
     scripts.push(own);
     let mut failures = Vec::new();
-    for script in scripts.iter().filter(|script| is_executable(script)) {
-        if let Err(reason) = run_script(script, news) {
+    for script in scripts {
+        if is_executable(&script)
+            && let Err(reason) = run_script(&script, news)
+        {
             failures.push(format!("{}: {reason}", script.display()));
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
-}
-
-fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    sort_by(&mut files, &|one, other| one.as_os_str().cmp(other.as_os_str()));
-    Ok(files)
 }
 
 fn run_script(script: &Path, news: &News) -> Result<(), String> {
@@ -98,13 +98,23 @@ fn run_script(script: &Path, news: &News) -> Result<(), String> {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn words(error: std::io::Error) -> String {
+    error.to_string()
+}
+
 /// The first of these programs that is installed.
 fn installed(names: &[&'static str]) -> Option<(&'static str, PathBuf)> {
-    names.iter().find_map(|name| {
-        let path =
-            PATH.split(':').map(|folder| Path::new(folder).join(name)).find(|path| is_executable(path))?;
-        Some((*name, path))
-    })
+    for name in names {
+        for folder in PATH.split(':') {
+            let path = Path::new(folder).join(name);
+            if is_executable(&path) {
+                return Some((*name, path));
+            }
+        }
+    }
+    None
 }
 
 /// Hands `input` to a program; what it complains of is the error.

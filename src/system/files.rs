@@ -1,6 +1,7 @@
 //! The files we share with people, scripts and ourselves: configuration, the run directory, status files,
 //! the lock. Paths and formats are a contract (docs/marks-and-tables.md); everything is written atomically.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use crate::health::Damped;
 use crate::mark::MarkMask;
 use crate::plan::{Health, TierInUse, Verdict};
 
-use super::clock::since_boot;
+use super::clock::{after, since_boot};
 
 const CONFIG_DIR: &str = "/etc/config";
 const RUN_DIR: &str = "/var/run";
@@ -56,8 +57,10 @@ impl Directories {
     /// A configuration and its overlays, in the order they apply. A missing overlay is an empty one.
     pub fn config_texts(&self, package: &str) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
         let text = read_file(&self.config_file(package))?;
-        let overlays =
-            self.deltas.iter().filter_map(|directory| read_file(&directory.join(package)).ok()).collect();
+        let mut overlays = Vec::new();
+        for directory in &self.deltas {
+            overlays.extend(read_file(&directory.join(package)));
+        }
         Ok((text, overlays))
     }
 
@@ -70,35 +73,45 @@ impl Directories {
         self.run.join("mwan3")
     }
 
+    #[inline(never)]
+    fn state_file(&self, name: &str) -> PathBuf {
+        self.state().join(name)
+    }
+
+    #[inline(never)]
+    fn state_of(&self, folder: &str, interface: &str) -> PathBuf {
+        self.state_file(folder).join(interface)
+    }
+
     pub fn tracking(&self, interface: &str) -> PathBuf {
         self.run.join("mwan3track").join(interface)
     }
 
     fn interface_state(&self, interface: &str) -> PathBuf {
-        self.state().join("iface_state").join(interface)
+        self.state_of("iface_state", interface)
     }
 
     /// There while `mwan3 ifdown` holds and netifd has not brought the interface up anew.
     fn taken_down(&self, interface: &str) -> PathBuf {
-        self.state().join("taken_down").join(interface)
+        self.state_of("taken_down", interface)
     }
 
     /// As the first attempt to load a table has shown; forgotten at a stop.
     pub fn lacks_nat(&self) -> bool {
-        self.state().join("no_nat").exists()
+        self.state_file("no_nat").exists()
     }
 
     pub fn note_lack_of_nat(&self) -> io::Result<()> {
-        write_atomically(&self.state().join("no_nat"), "")
+        write_atomically(&self.state_file("no_nat"), "")
     }
 
     pub fn is_running(&self) -> bool {
-        self.state().join("mmx_mask").exists()
+        self.state_file("mmx_mask").exists()
     }
 
     pub fn mark_running(&self, mask: MarkMask) -> io::Result<()> {
-        fs::create_dir_all(self.state().join("iface_state"))?;
-        write_atomically(&self.state().join("mmx_mask"), &format!("{mask}\n"))
+        fs::create_dir_all(self.state_file("iface_state"))?;
+        write_atomically(&self.state_file("mmx_mask"), &format!("{mask}\n"))
     }
 
     pub fn remove_state(&self) -> io::Result<()> {
@@ -116,17 +129,22 @@ impl Directories {
         let verdict = |one: &Interface| Some((one.name.clone(), self.verdict(one)?));
         let mut health: Health = config.interfaces.iter().filter_map(verdict).collect();
         let text = fs::read_to_string(self.policy_tiers()).unwrap_or_default();
-        health.tiers = text.lines().filter_map(TierInUse::parse).collect();
+        for line in text.lines() {
+            health.tiers.extend(TierInUse::parse(line));
+        }
         health
     }
 
     /// Which tier each policy with a `hold` uses, and since when it waits for another.
     fn policy_tiers(&self) -> PathBuf {
-        self.state().join("policy_tiers")
+        self.state_file("policy_tiers")
     }
 
     pub fn write_policy_tiers(&self, tiers: &[TierInUse]) -> io::Result<()> {
-        let text: String = tiers.iter().map(|tier| format!("{tier}\n")).collect();
+        let mut text = String::new();
+        for tier in tiers {
+            let _ = writeln!(text, "{tier}");
+        }
         write_atomically(&self.policy_tiers(), &text)
     }
 
@@ -159,7 +177,7 @@ impl Directories {
 
     /// Connections that a policy lets go on for a while, in the tracker's own words.
     fn draining(&self) -> PathBuf {
-        self.state().join("draining")
+        self.state_file("draining")
     }
 
     pub fn read_draining(&self) -> String {
@@ -172,7 +190,7 @@ impl Directories {
 
     /// How an interface with a `failback_…` option stands; nothing written means it has not failed yet.
     fn damping(&self, interface: &str) -> PathBuf {
-        self.state().join("failback").join(interface)
+        self.state_of("failback", interface)
     }
 
     pub fn read_damping(&self, interface: &str) -> Option<Damped> {
@@ -248,17 +266,18 @@ impl Directories {
     }
 
     fn up_since_file(&self, interface: &str) -> PathBuf {
-        self.state().join("up_since").join(interface)
+        self.state_of("up_since", interface)
     }
 
     /// For the one tracker; `None` while another has it.
     pub fn lock_tracker(&self) -> io::Result<Option<Lock>> {
         fs::create_dir_all(&self.run)?;
-        let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3track.lock"))?;
+        let mut file =
+            fs::File::options().create(true).append(true).open(self.run.join("mwan3track.lock"))?;
         // SAFETY: flock takes a live descriptor and no pointers.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
             file.set_len(0)?;
-            writeln!(&file, "{}", std::process::id())?;
+            file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
             return Ok(Some(Lock { _file: file }));
         }
         match io::Error::last_os_error() {
@@ -279,7 +298,7 @@ impl Directories {
     pub fn lock(&self) -> io::Result<Lock> {
         fs::create_dir_all(&self.run)?;
         let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3.lock"))?;
-        let until = since_boot() + LOCK_PATIENCE;
+        let until = after(since_boot(), LOCK_PATIENCE);
         loop {
             // SAFETY: flock takes a live descriptor and no pointers.
             if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
@@ -308,8 +327,35 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
+    read_all(&mut file, usize::MAX, &mut content)?;
     Ok(content)
+}
+
+/// What comes until the end, and no more than `most` of it. What came before an error is there.
+pub fn read_all(source: &mut dyn Read, most: usize, content: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0; 4096];
+    while content.len() < most {
+        let room = piece.len().min(most - content.len());
+        match source.read(piece.get_mut(..room).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(length) => content.extend_from_slice(piece.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What is in the folder, in the order of the names.
+pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let Ok(entry) = entry else { continue };
+        let path = entry.path();
+        let place = found.partition_point(|other| other.as_os_str() <= path.as_os_str());
+        found.insert(place, path);
+    }
+    Ok(found)
 }
 
 pub fn read_line(path: &Path) -> Option<String> {
@@ -341,7 +387,11 @@ pub fn device_traffic() -> Vec<(String, u64, u64)> {
         let mut numbers = numbers.split_whitespace();
         Some((name.trim().to_owned(), numbers.next()?.parse().ok()?, numbers.nth(7)?.parse().ok()?))
     };
-    text.lines().filter_map(device).collect()
+    let mut found = Vec::new();
+    for line in text.lines() {
+        found.extend(device(line));
+    }
+    found
 }
 
 /// Seconds since boot: what the status files count in.
@@ -353,8 +403,10 @@ pub fn uptime_s() -> u64 {
 /// The host's own resolvers, but for those on this machine: they cannot be reached by a certain uplink.
 pub fn system_name_servers() -> Vec<IpAddr> {
     let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok())
-        .filter(|server| !server.is_loopback())
-        .collect()
+    let mut servers: Vec<IpAddr> = Vec::new();
+    for line in text.lines() {
+        let server = line.strip_prefix("nameserver").and_then(|server| server.trim().parse().ok());
+        servers.extend(server.filter(|server: &IpAddr| !server.is_loopback()));
+    }
+    servers
 }

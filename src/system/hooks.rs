@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::sorted::{SortedMap, sort_by};
+use crate::sorted::SortedMap;
 
 use super::background::keep_descriptors_here;
-use super::clock::since_boot;
+use super::clock::{after, earlier, since_boot};
+use super::files::entries;
 use super::poll::unblock_all_signals;
+use crate::system::logger as log;
 
 const HOTPLUG_CALL: &str = "/sbin/hotplug-call";
 const USER_SCRIPT: &str = "/etc/mwan3.user";
@@ -86,7 +88,13 @@ impl Hooks {
 
     /// When the next running script has had its time.
     pub fn deadline(&self) -> Option<Duration> {
-        self.queues.values().filter_map(|queue| queue.running.as_ref()).map(|(_, limit)| *limit).min()
+        let mut next = None;
+        for queue in self.queues.values() {
+            if let Some((_, limit)) = &queue.running {
+                next = earlier(next, *limit);
+            }
+        }
+        next
     }
 
     pub fn is_idle(&self) -> bool {
@@ -102,7 +110,7 @@ impl Hooks {
     }
 
     fn run_to_the_end(&mut self, time_limit: Duration) {
-        let end = since_boot().saturating_add(time_limit);
+        let end = after(since_boot(), time_limit);
         while !self.is_idle() && since_boot() < end {
             std::thread::sleep(Duration::from_millis(5));
             self.advance(since_boot());
@@ -132,7 +140,7 @@ impl Queue {
         while let Some(mut command) = self.waiting.pop_front() {
             match command.process_group(0).spawn() {
                 Ok(child) => {
-                    self.running = Some((child, now.saturating_add(TIME_LIMIT)));
+                    self.running = Some((child, after(now, TIME_LIMIT)));
                     return;
                 }
                 Err(error) => log::warn!("cannot run {}: {error}", command.get_program().to_string_lossy()),
@@ -162,7 +170,7 @@ pub fn run_user_script(notice: &Notice) -> io::Result<()> {
     }
     make_executable(&user);
     let mut child = prepared(&user, notice).spawn()?;
-    let end = since_boot().saturating_add(USER_SCRIPT_LIMIT);
+    let end = after(since_boot(), USER_SCRIPT_LIMIT);
     while child.try_wait()?.is_none() {
         if since_boot() >= end {
             log::warn!(
@@ -188,13 +196,8 @@ fn commands(notice: &Notice) -> Vec<Command> {
     }
     let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
     let hooks = place("MWAN3_HOOK_DIR", HOOK_FOLDER);
-    let mut scripts: Vec<PathBuf> = std::fs::read_dir(hooks)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_executable(path))
-        .collect();
-    sort_by(&mut scripts, &|one, other| one.as_os_str().cmp(other.as_os_str()));
+    let mut scripts = entries(&hooks).unwrap_or_default();
+    scripts.retain(|path| is_executable(path));
     let mut commands = Vec::new();
     if user.is_file() {
         make_executable(&user);

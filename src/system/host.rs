@@ -13,6 +13,7 @@ use crate::nft;
 use crate::plan::TABLE;
 use crate::report::Traffic;
 use crate::sorted::SortedMap;
+use crate::system::logger as log;
 use crate::uci;
 
 use super::clock::since_boot;

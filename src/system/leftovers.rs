@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::clock::since_boot;
 use super::netlink::{self, NetlinkError, Payload, Socket, flag};
 use super::nftables::numbers::{self, chain, data, expression, message, rule};
+use crate::system::logger as log;
 
 /// Whatever bears a name of this beginning is the shell package's.
 const PREFIX: &str = "mwan3_";

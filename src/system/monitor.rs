@@ -52,8 +52,8 @@ impl Monitor {
         })
     }
 
-    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> + use<> {
-        [self.routing.raw_fd(), self.neighbours.raw_fd(), self.nftables.raw_fd()].into_iter()
+    pub fn descriptors(&self) -> [RawFd; 3] {
+        [self.routing.raw_fd(), self.neighbours.raw_fd(), self.nftables.raw_fd()]
     }
 
     /// All that has arrived. Lost notifications are heard as the worst they could have been.
@@ -69,11 +69,14 @@ impl Monitor {
 }
 
 fn heard(socket: &mut Socket, meaning: fn(&Answer) -> Option<Heard>, if_lost: &[Heard]) -> Vec<Heard> {
-    let mut heard: Vec<Heard> = match socket.notifications() {
-        Ok(answers) => answers.iter().filter_map(meaning).collect(),
-        Err(_) => if_lost.to_vec(),
-    };
-    heard.dedup();
+    let Ok(answers) = socket.notifications() else { return if_lost.to_vec() };
+    let mut heard = Vec::new();
+    for answer in &answers {
+        let news = meaning(answer);
+        if news != heard.last().copied() {
+            heard.extend(news);
+        }
+    }
     heard
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use crate::health::whole_ms;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     Readable,
@@ -14,20 +16,18 @@ pub enum Until {
 
 /// Waits until something is ready or the time is over, and gives what is. An interruption is an early end.
 pub fn wait(watched: &[(RawFd, Until)], timeout: Option<Duration>) -> io::Result<Vec<RawFd>> {
-    let mut entries: Vec<libc::pollfd> = watched
-        .iter()
-        .map(|(fd, until)| {
-            let events = match until {
-                Until::Readable => libc::POLLIN,
-                Until::Writable => libc::POLLOUT,
-                Until::HungUp => 0,
-            };
-            libc::pollfd { fd: *fd, events, revents: 0 }
-        })
-        .collect();
+    let mut entries: Vec<libc::pollfd> = Vec::new();
+    for (fd, until) in watched {
+        let events = match until {
+            Until::Readable => libc::POLLIN,
+            Until::Writable => libc::POLLOUT,
+            Until::HungUp => 0,
+        };
+        entries.push(libc::pollfd { fd: *fd, events, revents: 0 });
+    }
     // Rounded up: waking before the deadline would mean asking again and again until it has come.
     let timeout_ms = timeout.map_or(-1, |time| {
-        i32::try_from(time.as_millis().saturating_add(u128::from(!time.is_zero()))).unwrap_or(i32::MAX)
+        i32::try_from(whole_ms(time).saturating_add(u64::from(!time.is_zero()))).unwrap_or(i32::MAX)
     });
     // SAFETY: the pointer and count are those of a live vector of pollfd.
     let ready = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout_ms) };
@@ -35,7 +35,13 @@ pub fn wait(watched: &[(RawFd, Until)], timeout: Option<Duration>) -> io::Result
         let error = io::Error::last_os_error();
         return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
     }
-    Ok(entries.into_iter().filter(|entry| entry.revents != 0).map(|entry| entry.fd).collect())
+    let mut ready = Vec::new();
+    for entry in entries {
+        if entry.revents != 0 {
+            ready.push(entry.fd);
+        }
+    }
+    Ok(ready)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

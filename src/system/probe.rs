@@ -145,8 +145,8 @@ impl Prober {
     /// `now` is the time since any fixed moment, by a clock that never steps.
     pub fn start(&mut self, probe: Probe, now: Duration) {
         let id = probe.id;
-        if let Err(failure) = self.launch(probe, now) {
-            self.desk.report(id, ProbeResult::Failed(failure));
+        if let Err(reason) = self.launch(probe, now) {
+            self.desk.report(id, ProbeResult::Failed(Failure::NotSent(reason)));
         }
     }
 
@@ -155,8 +155,8 @@ impl Prober {
     pub fn cancel(&mut self, id: ProbeId) {
         self.channels.retain(|_, channel| {
             match channel {
-                Channel::Echo(echo) => echo.cancel_if(|probe, _| probe == id),
-                Channel::Arp(arp) => arp.cancel_if(|probe, _| probe == id),
+                Channel::Echo(echo) => echo.cancel_if(&|probe, _| probe == id),
+                Channel::Arp(arp) => arp.cancel_if(&|probe, _| probe == id),
                 Channel::Stream(_) | Channel::Datagram(_) => return channel.id() != Some(id),
             }
             true
@@ -171,8 +171,8 @@ impl Prober {
                 return true;
             }
             match channel {
-                Channel::Echo(echo) => echo.cancel_if(|_, at| is_old(at)),
-                Channel::Arp(arp) => arp.cancel_if(|_, at| is_old(at)),
+                Channel::Echo(echo) => echo.cancel_if(&|_, at| is_old(at)),
+                Channel::Arp(arp) => arp.cancel_if(&|_, at| is_old(at)),
                 Channel::Stream(stream) => return !is_old(stream.started_at),
                 Channel::Datagram(datagram) => return !is_old(datagram.sent_at),
             }
@@ -183,7 +183,10 @@ impl Prober {
     /// Closes all sockets of an interface; nothing is told about its probes any more.
     pub fn close_interface(&mut self, interface: InterfaceId) {
         self.channels.retain(|_, channel| channel.interface() != interface);
-        self.desk.outcomes.retain(|outcome| outcome.id.interface != interface);
+        let outcomes = &mut self.desk.outcomes;
+        while let Some(gone) = outcomes.iter().position(|outcome| outcome.id.interface == interface) {
+            outcomes.remove(gone);
+        }
     }
 
     /// What to poll for now; asked anew before each poll, as every call here may change it.
@@ -215,14 +218,16 @@ impl Prober {
     }
 
     pub fn next_outcome(&mut self) -> Option<Outcome> {
-        self.desk.outcomes.pop_front()
+        let outcomes = &mut self.desk.outcomes;
+        if outcomes.is_empty() { None } else { Some(outcomes.remove(0)) }
     }
 
     pub fn strays(&self) -> Strays {
         self.desk.strays
     }
 
-    fn launch(&mut self, probe: Probe, now: Duration) -> Result<(), Failure> {
+    /// The error: why nothing left this host, in words.
+    fn launch(&mut self, probe: Probe, now: Duration) -> Result<(), String> {
         let Probe { id, uplink, method } = probe;
         let launch = Launch { id, uplink: &uplink, now };
         match method {
@@ -249,7 +254,7 @@ impl Prober {
     }
 
     /// Made at an interface's first echo and kept: its filters wake us for that interface's replies only.
-    fn echo_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut EchoSocket, Failure> {
+    fn echo_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut EchoSocket, String> {
         let family = uplink.family();
         let known = self.channels.iter().find_map(|(fd, channel)| match channel {
             Channel::Echo(echo) if echo.interface == interface && echo.family == family => Some(*fd),
@@ -264,12 +269,12 @@ impl Prober {
         };
         match self.channels.get_mut(&fd) {
             Some(Channel::Echo(echo)) => Ok(echo),
-            _ => Err(Failure::NotSent("the echo socket was closed".into())),
+            _ => Err("the echo socket was closed".to_owned()),
         }
     }
 
     /// Kept while device and source stay the same; closing one makes the kernel wait for all its CPUs.
-    fn arp_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut ArpSocket, Failure> {
+    fn arp_socket(&mut self, interface: InterfaceId, uplink: &Uplink) -> Result<&mut ArpSocket, String> {
         let binding = arp::Binding::observe(uplink)?;
         self.channels.retain(|_, channel| match channel {
             Channel::Arp(arp) => arp.interface != interface || arp.binding == binding,
@@ -288,7 +293,7 @@ impl Prober {
         };
         match self.channels.get_mut(&fd) {
             Some(Channel::Arp(arp)) => Ok(arp),
-            _ => Err(Failure::NotSent("the ARP socket was closed".into())),
+            _ => Err("the ARP socket was closed".to_owned()),
         }
     }
 
@@ -297,7 +302,7 @@ impl Prober {
         launch: &Launch<'_>,
         target: SocketAddr,
         question: StreamQuestion,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), String> {
         match StreamExchange::start(launch, target, question)? {
             Started::Waiting(exchange) => {
                 self.insert(Channel::Stream(exchange));
@@ -312,16 +317,16 @@ impl Prober {
         launch: &Launch<'_>,
         server: SocketAddr,
         question: DatagramQuestion,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), String> {
         let exchange = DatagramExchange::start(launch, server, question)?;
         self.insert(Channel::Datagram(exchange));
         Ok(())
     }
 
     /// Asks all servers of the uplink's family at once; one that can be asked is enough.
-    fn resolve(&mut self, launch: &Launch<'_>, name: &str, servers: &[SocketAddr]) -> Result<(), Failure> {
+    fn resolve(&mut self, launch: &Launch<'_>, name: &str, servers: &[SocketAddr]) -> Result<(), String> {
         let family = launch.uplink.family();
-        let mut result = Err(Failure::NotSent(format!("cannot look up {name}: no {family} name server")));
+        let mut result = Err(format!("cannot look up {name}: no {family} name server"));
         for server in servers.iter().filter(|server| Family::of(server.ip()) == family) {
             let asked = DatagramQuestion::addresses(name, family)
                 .and_then(|question| self.ask(launch, *server, question));

@@ -25,6 +25,11 @@ pub fn load(directories: &Directories) -> Result<Settings> {
     Ok(read(&shown, &text, &overlays))
 }
 
+/// For who looks at nothing but what it means.
+pub fn load_config(directories: &Directories) -> Result<Config> {
+    load(directories).map(|settings| settings.config)
+}
+
 /// For a service that runs. What is in force must not be taken away by a file that is empty or torn:
 /// traffic would go where a rule forbids it.
 pub fn load_to_replace(directories: &Directories) -> Result<Settings> {

@@ -1,14 +1,46 @@
 //! The terminal: its size, single keys instead of lines, a screen of its own that is given back in any case.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt;
+use std::io;
 
 /// To the second screen and back; the cursor hidden and shown.
 const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
 const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
 const STDIN: libc::c_int = 0;
+const STDOUT: libc::c_int = 1;
+const STDERR: libc::c_int = 2;
 
 pub fn is_terminal() -> bool {
-    io::stdout().is_terminal() && io::stdin().is_terminal()
+    // SAFETY: isatty takes no pointers.
+    [STDIN, STDOUT].into_iter().all(|fd| unsafe { libc::isatty(fd) } == 1)
+}
+
+/// To stdout, at once.
+pub fn print(text: &str) -> io::Result<()> {
+    write(STDOUT, text.as_bytes())
+}
+
+/// A line on stderr. Where it cannot be written nobody can be told.
+pub fn complain(line: fmt::Arguments<'_>) {
+    let _ = write(STDERR, format!("{line}\n").as_bytes());
+}
+
+fn write(fd: libc::c_int, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        // SAFETY: the pointer and length are those of a live slice.
+        let written = unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
+        match usize::try_from(written) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => text = text.get(written..).unwrap_or_default(),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                // Whoever starts us without it wants to see nothing.
+                error if error.raw_os_error() == Some(libc::EBADF) => return Ok(()),
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(())
 }
 
 /// Columns and rows, where somebody knows them.
@@ -38,7 +70,7 @@ impl Screen {
         single_keys.c_lflag &= !(libc::ICANON | libc::ECHO | libc::ISIG);
         set(&single_keys)?;
         let screen = Screen { before };
-        write(ENTER)?;
+        print(ENTER)?;
         Ok(screen)
     }
 
@@ -50,7 +82,7 @@ impl Screen {
             text.push_str(&format!("{next}{line}\u{1b}[K"));
         }
         text.push_str("\u{1b}[J");
-        write(&text)
+        print(&text)
     }
 
     /// What was typed; `None` once nobody can type any more. Call it when stdin is readable.
@@ -65,7 +97,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let _ = write(LEAVE);
+        let _ = print(LEAVE);
         let _ = set(&self.before);
     }
 }
@@ -74,10 +106,4 @@ fn set(termios: &libc::termios) -> io::Result<()> {
     // SAFETY: the pointer is to a live termios that tcgetattr has filled.
     let failed = unsafe { libc::tcsetattr(STDIN, libc::TCSANOW, std::ptr::from_ref(termios)) } != 0;
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn write(text: &str) -> io::Result<()> {
-    let mut out = io::stdout();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }

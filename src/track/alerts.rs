@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::alert::{Change, Light, Message, News, Outbox, status_lines};
 use crate::config::{Alert, AlertMethod};
-use crate::health::Transition;
+use crate::health::{Transition, milliseconds};
 use crate::sorted::SortedMap;
+use crate::system::clock::earlier;
 use crate::system::deliver::{Courier, host_name, unix_time_s, write_status_file};
+use crate::system::logger as log;
 
 use super::{Tracker, Watch};
 
@@ -93,8 +95,17 @@ impl Tracker {
     }
 
     pub(super) fn alerts_deadline(&self) -> Option<Duration> {
-        let boxes = self.alerts.boxes.values();
-        boxes.filter_map(|one| one.courier.as_ref().map(Courier::deadline).or(one.outbox.deadline())).min()
+        let mut next = None;
+        for one in self.alerts.boxes.values() {
+            let at = match &one.courier {
+                Some(courier) => Some(courier.deadline()),
+                None => one.outbox.deadline(),
+            };
+            if let Some(at) = at {
+                next = earlier(next, at);
+            }
+        }
+        next
     }
 
     pub(super) fn keep_status_files(&mut self) {
@@ -131,10 +142,10 @@ fn hear_courier(one: &mut Box, alert: &Alert, now: Duration) {
     one.courier = None;
     if was_delivered {
         let interval = match alert.method {
-            AlertMethod::Mail { .. } | AlertMethod::Webhook => u64::from(alert.interval_ms),
+            AlertMethod::Mail { .. } | AlertMethod::Webhook => alert.interval_ms,
             AlertMethod::Scripts | AlertMethod::StatusFile => 0,
         };
-        one.outbox.delivered(now, Duration::from_millis(interval));
+        one.outbox.delivered(now, milliseconds(interval));
     } else if alert.method == AlertMethod::Scripts {
         // A script that failed once is not run again: it may have done half of its work.
         one.outbox.delivered(now, Duration::ZERO);

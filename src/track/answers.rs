@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::control::ClientId;
-use crate::health::{Event, History, RecordedEvent, Reply};
+use crate::health::{Event, History, RecordedEvent, Reply, after, milliseconds, whole_us};
 use crate::json::{Json, Object};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::since_boot;
@@ -96,7 +96,7 @@ impl Tracker {
     fn history(&self, name: &str) -> Json {
         let Some(watch) = self.watches.get(name) else { return no_such(name) };
         let (now, tracking) = (since_boot(), &watch.link.interface().tracking);
-        let timeout = Duration::from_millis(u64::from(tracking.timeout_ms));
+        let timeout = milliseconds(tracking.timeout_ms);
         let mut targets = Vec::new();
         for (position, target) in tracking.targets.iter().enumerate() {
             if let Some(history) = watch.link.history(position) {
@@ -123,7 +123,7 @@ impl Tracker {
         for target in 0..tracking.targets.len() {
             missing.insert(target);
         }
-        let until = now + Duration::from_millis(u64::from(tracking.timeout_ms)) + TEST_MARGIN;
+        let until = after(after(now, milliseconds(tracking.timeout_ms)), TEST_MARGIN);
         self.tests.push(PersonsTest {
             client,
             id,
@@ -269,7 +269,7 @@ fn finding_json(target: &str, found: Option<&ProbeResult>) -> Json {
     object.flag("answered", has_answered(found));
     match found {
         Some(ProbeResult::Answered { round_trip } | ProbeResult::Late { round_trip }) => {
-            object.number("round_trip_us", round_trip.as_micros() as u64);
+            object.number("round_trip_us", whole_us(*round_trip));
         }
         Some(ProbeResult::Failed(failure)) => object.text("reason", &failure.to_string()),
         _ => object.text("reason", "no answer in time"),

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use crate::control::ClientId;
-use crate::health::{Event, Transition};
+use crate::health::{Event, Transition, whole_us};
 use crate::json::{Json, Object};
 use crate::plan::{lost_without, uplinks};
-use crate::system::clock::since_boot;
+use crate::system::clock::{after, since_boot};
 use crate::system::conntrack;
 use crate::system::files::write_atomically;
 use crate::system::hooks::Notice;
+use crate::system::logger as log;
 
 use super::Tracker;
 
@@ -48,13 +49,13 @@ impl Tracker {
             return Some(format!("cannot note the drill down, so that it ends in any case: {error}"));
         }
         let begun = since_boot();
-        let until = begun.saturating_add(Duration::from_secs(u64::from(seconds)));
+        let until = after(begun, Duration::from_secs(u64::from(seconds)));
         self.events.record(begun, name, "drill", &format!("begins, for {seconds} s"));
         self.drill = Some(Drill { client, interface: name.to_owned(), until, switched: None });
         self.tell_link(name, Event::DrillBegins);
         let switched = self.drill.as_mut().and_then(|drill| drill.switched.take());
         let mut line = Object::new();
-        line.number("begun_us", micros(begun));
+        line.number("begun_us", whole_us(begun));
         line.put("connections", connections.map(Json::from).unwrap_or_default());
         line.text("drill", "began");
         line.text("interface", name);
@@ -167,9 +168,5 @@ impl Tracker {
 
 /// Null where the kernel was not changed.
 fn time_from(start: Duration, switched: Option<Duration>) -> Json {
-    switched.map(|at| Json::from(micros(at.saturating_sub(start)))).unwrap_or_default()
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    switched.map(|at| Json::from(whole_us(at.saturating_sub(start)))).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::health::{Link, Measured, ProbeRecord, Reply, TargetState};
+use crate::health::{Link, Measured, ProbeRecord, Reply, TargetState, milliseconds, whole_ms};
 use crate::json::{Json, Object};
 use crate::system::clock::since_boot;
 
@@ -160,11 +160,11 @@ fn judged(watch: &Watch, target: usize, now: Duration) -> Option<Measured> {
 }
 
 fn timeout(watch: &Watch) -> Duration {
-    Duration::from_millis(u64::from(watch.link.interface().tracking.timeout_ms))
+    milliseconds(watch.link.interface().tracking.timeout_ms)
 }
 
 fn tick(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX) / TICK_MS
+    whole_ms(time) / TICK_MS
 }
 
 fn records(link: &Link) -> Vec<ProbeRecord> {

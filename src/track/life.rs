@@ -9,10 +9,11 @@ use crate::network::Network;
 use crate::plan::{Plan, Verdict};
 use crate::reconcile::{Goal, reconcile, take_turn};
 use crate::sorted::SortedMap;
-use crate::system::clock::since_boot;
+use crate::system::clock::{after, since_boot};
 use crate::system::failure::{Context, Result, failure};
 use crate::system::files::{Directories, read_line, write_atomically};
 use crate::system::hooks::Hooks;
+use crate::system::logger as log;
 use crate::system::monitor::Monitor;
 use crate::system::poll::Signals;
 use crate::system::probe::Prober;
@@ -76,21 +77,28 @@ impl Tracker {
             .mark_running(self.config.globals.mask)
             .context("cannot write to the run directory")?;
         let drilled = self.forget_old_drills();
-        let outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
+        let mut outcome = reconcile(&self.directories, &self.config, Goal::Run { take_over: !was_running })?;
         self.open_door();
         self.tell_failures(&outcome);
-        self.network = outcome.host.network.clone();
-        let interfaces: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
-        for interface in &interfaces {
+        // Looked at by those who begin now, and given back: what follows sees all of the outcome.
+        self.network = std::mem::take(&mut outcome.host.network);
+        for interface in &self.enabled() {
             self.watch(interface);
         }
+        outcome.host.network = std::mem::take(&mut self.network);
         let now = since_boot();
         self.note_beginnings(now);
-        self.next_look = now + super::LEAST_OFTEN;
+        self.next_look = after(now, super::LEAST_OFTEN);
         self.see(outcome, now);
         self.tell_old_drills(&drilled, now);
         log::info!("tracking {} interfaces", self.watches.len());
         Ok(())
+    }
+
+    fn enabled(&self) -> Vec<Interface> {
+        let mut enabled = self.config.interfaces.clone();
+        enabled.retain(|one| one.enabled);
+        enabled
     }
 
     fn watch(&mut self, interface: &Interface) {
@@ -141,13 +149,13 @@ impl Tracker {
         self.directories
             .mark_running(self.config.globals.mask)
             .context("cannot write to the run directory")?;
-        let enabled: Vec<_> = self.config.interfaces.iter().filter(|one| one.enabled).cloned().collect();
-        let gone: Vec<String> = self
-            .watches
-            .keys()
-            .filter(|name| !enabled.iter().any(|one| one.name == **name))
-            .cloned()
-            .collect();
+        let enabled = self.enabled();
+        let mut gone: Vec<String> = Vec::new();
+        for name in self.watches.keys() {
+            if !enabled.iter().any(|one| one.name == *name) {
+                gone.push(name.clone());
+            }
+        }
         let now = since_boot();
         self.take_leave_of(&gone, now);
         for interface in &enabled {
@@ -187,7 +195,8 @@ impl Tracker {
     /// Interfaces that are no longer configured: scripts that heard `connected` hear that it is over.
     fn take_leave_of(&mut self, gone: &[String], now: Duration) {
         for (_, watch) in self.watches.iter_mut().filter(|(name, _)| gone.contains(name)) {
-            let interface = Interface { enabled: false, ..watch.link.interface().clone() };
+            let mut interface = watch.link.interface().clone();
+            interface.enabled = false;
             watch.link.handle(Event::ConfigChanged(Box::new(interface)), now);
         }
         self.rest();
@@ -221,10 +230,13 @@ impl Tracker {
         self.end_drill("the tracker ends");
         self.leave_status_files();
         for (name, watch) in &self.watches {
-            log::info!(
-                target: "mwan3track",
-                "Stopping mwan3track for interface \"{name}\". Status was \"{}\"",
-                watch.link.status().name()
+            log::log_as(
+                "mwan3track",
+                log::Level::Info,
+                format_args!(
+                    "Stopping mwan3track for interface \"{name}\". Status was \"{}\"",
+                    watch.link.status().name()
+                ),
             );
         }
         let _ = std::fs::remove_file(self.directories.control_socket());

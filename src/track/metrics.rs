@@ -7,6 +7,7 @@ use crate::report::{Snapshot, Track, metrics_text};
 use crate::scrape::Door;
 use crate::system::clock::since_boot;
 use crate::system::host;
+use crate::system::logger as log;
 
 use super::{Tracker, Watch};
 
@@ -63,17 +64,23 @@ impl Tracker {
         (self.metrics.door, self.metrics.told) = (Some(door), told);
     }
 
-    fn metrics_page(&self) -> String {
-        let snapshot = Snapshot {
+    fn metrics_page(&mut self) -> String {
+        let mut snapshot = Snapshot {
             health: self.directories.health(&self.config),
-            tracks: self.watches.iter().map(|(name, watch)| (name.clone(), track(watch))).collect(),
             ruleset: host::observe_ruleset().unwrap_or_default(),
-            network: self.network.clone(),
-            config: self.config.clone(),
             uptime_s: since_boot().as_secs(),
             ..Snapshot::default()
         };
-        metrics_text(&snapshot, &self.gauges(), &self.problems)
+        for (name, watch) in &self.watches {
+            snapshot.tracks.insert(name.clone(), track(watch));
+        }
+        let gauges = self.gauges();
+        // Lent for the time of the page: they are large.
+        snapshot.network = std::mem::take(&mut self.network);
+        snapshot.config = std::mem::take(&mut self.config);
+        let text = metrics_text(&snapshot, &gauges, &self.problems);
+        (self.network, self.config) = (snapshot.network, snapshot.config);
+        text
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use crate::health::{Damped, Transition};
+use crate::health::{Damped, Transition, whole_ms};
 use crate::system::clock::local_minute_of_day;
+use crate::system::logger as log;
 
 use super::Tracker;
 
@@ -24,7 +25,7 @@ impl Tracker {
             self.write_damping(name, damped);
         }
         if damped.is_waiting && !transition.from.usable() && transition.to.usable() {
-            let seconds = (delay.as_millis() as u64).div_ceil(1000);
+            let seconds = whole_ms(delay).div_ceil(1000);
             let mut reason = format!("works again; policies with another way wait {seconds} s");
             if failback.window.is_some() {
                 reason.push_str(" and for its window");

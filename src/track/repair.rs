@@ -1,6 +1,5 @@
 //! Repair without a fight: who undoes our work again and again is answered more and more slowly.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// This many repairs within the window are taken for bad luck.
@@ -10,13 +9,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct RepairGuard {
-    repairs: VecDeque<Duration>,
+    repairs: Vec<Duration>,
 }
 
 impl RepairGuard {
     /// True when it has become a fight.
     pub fn repaired(&mut self, now: Duration) -> bool {
-        self.repairs.push_back(now);
+        self.repairs.push(now);
         self.forget(now);
         self.repairs.len() > TOLERATED
     }
@@ -34,8 +33,6 @@ impl RepairGuard {
     }
 
     fn forget(&mut self, now: Duration) {
-        while self.repairs.front().is_some_and(|at| now.saturating_sub(*at) > WINDOW) {
-            self.repairs.pop_front();
-        }
+        self.repairs.retain(|at| now.saturating_sub(*at) <= WINDOW);
     }
 }

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use crate::address::Family;
 use crate::config::SessionFate;
+use crate::health::whole_ms;
 use crate::plan::{Flow, Forgetting, PolicyStand, Spared, forgotten, stands, uplinks};
 use crate::reconcile::Outcome;
+use crate::system::clock::{after, earlier};
 use crate::system::conntrack::{self, Connection, MarkFilter};
 use crate::system::files::Directories;
+use crate::system::logger as log;
 use crate::system::netlink::NetlinkError;
 
 use super::Tracker;
@@ -37,12 +40,19 @@ struct Draining {
 impl Sessions {
     /// As an earlier tracker left them.
     pub fn adopted(directories: &Directories) -> Sessions {
-        let text = directories.read_draining();
-        Sessions { stands: Vec::new(), draining: text.lines().filter_map(Draining::parse).collect() }
+        let mut draining = Vec::new();
+        for line in directories.read_draining().lines() {
+            draining.extend(Draining::parse(line));
+        }
+        Sessions { stands: Vec::new(), draining }
     }
 
     pub fn deadline(&self) -> Option<Duration> {
-        self.draining.iter().map(|one| one.until).min()
+        let mut next = None;
+        for one in &self.draining {
+            next = earlier(next, one.until);
+        }
+        next
     }
 
     fn stand(&self, policy: &str, family: Family) -> Option<&PolicyStand> {
@@ -56,8 +66,12 @@ impl Tracker {
         let uplinks = uplinks(&self.config, &outcome.host.network, &outcome.health);
         let after = stands(&self.config, &uplinks, &outcome.health);
         // One that is over and still stands only waits for something to use.
-        for until in after.iter().filter_map(|stand| stand.held_until).filter(|until| *until > now) {
-            self.next_look = self.next_look.min(until);
+        for stand in &after {
+            if let Some(until) = stand.held_until
+                && until > now
+            {
+                self.next_look = self.next_look.min(until);
+            }
         }
         let before = std::mem::replace(&mut self.sessions.stands, after);
         self.tell_holds(&before, now);
@@ -74,9 +88,12 @@ impl Tracker {
         now: Duration,
     ) -> Result<(), NetlinkError> {
         let filter = self.marked(mark);
-        let differs =
-            |stand: &&PolicyStand| stand.family == family && stand.fate_on_fail() != SessionFate::Drop;
-        let different: Vec<PolicyStand> = self.sessions.stands.iter().filter(differs).cloned().collect();
+        let mut different: Vec<PolicyStand> = Vec::new();
+        for stand in &self.sessions.stands {
+            if stand.family == family && stand.fate_on_fail() != SessionFate::Drop {
+                different.push(stand.clone());
+            }
+        }
         if different.is_empty() {
             return conntrack::flush_marked(filter);
         }
@@ -90,9 +107,10 @@ impl Tracker {
             }
         })?;
         for stand in different {
-            if let fate @ SessionFate::Drain { .. } = stand.fate_on_fail() {
-                let forgetting = stand.forgetting(fate, Spared::AllBut(mark));
-                forgetting.into_iter().for_each(|forgetting| self.forget_or_drain(forgetting, now));
+            if let fate @ SessionFate::Drain { .. } = stand.fate_on_fail()
+                && let Some(forgetting) = stand.forgetting(fate, Spared::AllBut(mark))
+            {
+                self.forget_or_drain(forgetting, now);
             }
         }
         Ok(())
@@ -106,9 +124,11 @@ impl Tracker {
     }
 
     pub(super) fn end_draining(&mut self, now: Duration) {
-        let (due, draining): (Vec<Draining>, Vec<Draining>) =
-            std::mem::take(&mut self.sessions.draining).into_iter().partition(|one| one.until <= now);
-        self.sessions.draining = draining;
+        let draining = &mut self.sessions.draining;
+        let mut due = Vec::new();
+        while let Some(position) = draining.iter().position(|one| one.until <= now) {
+            due.push(draining.remove(position));
+        }
         if due.is_empty() {
             return;
         }
@@ -148,11 +168,13 @@ impl Tracker {
             Spared::Only(_) => None,
         };
         let (policy, family) = (forgetting.policy, forgetting.family);
-        self.sessions
-            .draining
-            .retain(|one| one.policy != policy || one.family != family || one.failed != failed);
-        let until = now.saturating_add(forgetting.after);
-        self.sessions.draining.push(Draining { policy, family, until, failed });
+        let draining = &mut self.sessions.draining;
+        let is_same = |one: &Draining| one.policy == policy && one.family == family && one.failed == failed;
+        while let Some(position) = draining.iter().position(is_same) {
+            draining.remove(position);
+        }
+        let until = after(now, forgetting.after);
+        draining.push(Draining { policy, family, until, failed });
         self.write_draining();
     }
 
@@ -173,7 +195,7 @@ impl Tracker {
             let name = format!("policy {} ({})", stand.policy, stand.family);
             match (was.and_then(|was| was.held_until), stand.held_until) {
                 (None, Some(until)) => {
-                    let seconds = (until.saturating_sub(now) + Duration::from_millis(500)).as_secs();
+                    let seconds = (whole_ms(until.saturating_sub(now)) + 500) / 1000;
                     told.push(("hold", format!("{name} left its tier: no other one for {seconds} s")));
                 }
                 (Some(_), None) => told.push(match stand.tier {
@@ -193,7 +215,7 @@ impl Tracker {
         let mut text = String::new();
         for one in &self.sessions.draining {
             let failed = one.failed.map_or_else(|| "-".to_owned(), |mark| mark.to_string());
-            let _ = writeln!(text, "{} {} {} {failed}", one.policy, one.family, one.until.as_millis() as u64);
+            let _ = writeln!(text, "{} {} {} {failed}", one.policy, one.family, whole_ms(one.until));
         }
         if let Err(error) = self.directories.write_draining(&text) {
             log::error!("cannot write down which connections may go on: {error}");

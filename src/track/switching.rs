@@ -11,6 +11,7 @@ use crate::system::clock::since_boot;
 use crate::system::conntrack::{self, MarkFilter};
 use crate::system::files::write_atomically;
 use crate::system::hooks::Notice;
+use crate::system::logger as log;
 
 use super::Tracker;
 
@@ -27,13 +28,12 @@ impl Tracker {
         if actions.is_empty() {
             return false;
         }
-        let transitions: Vec<(String, Transition)> = actions
-            .iter()
-            .filter_map(|(name, action)| match action {
-                Action::Transition(transition) => Some((name.clone(), transition.clone())),
-                _ => None,
-            })
-            .collect();
+        let mut transitions: Vec<(String, Transition)> = Vec::new();
+        for (name, action) in &actions {
+            if let Action::Transition(transition) = action {
+                transitions.push((name.clone(), transition.clone()));
+            }
+        }
         if !transitions.is_empty() {
             self.switch(&transitions, now);
         }
@@ -49,8 +49,12 @@ impl Tracker {
                 }
                 Action::WriteFiles(snapshot) => self.write_files(&name, &snapshot),
                 Action::Announce(announcement) => self.announce(&name, &announcement, now),
-                Action::Log(Level::Notice, text) => log::info!(target: "mwan3track", "{text}"),
-                Action::Log(Level::Info, text) => log::debug!(target: "mwan3track", "{text}"),
+                Action::Log(Level::Notice, text) => {
+                    log::log_as("mwan3track", log::Level::Info, format_args!("{text}"))
+                }
+                Action::Log(Level::Info, text) => {
+                    log::log_as("mwan3track", log::Level::Debug, format_args!("{text}"))
+                }
                 Action::Transition(_) => {}
             }
         }
@@ -106,7 +110,7 @@ impl Tracker {
         let Some(watch) = self.watches.get(name) else { return };
         let interface = watch.link.interface();
         let has_died = transition.from.usable() && !transition.to.usable();
-        let is_asked = occasions(transition).any(|event| interface.flush_conntrack.contains(&event));
+        let is_asked = occasions(transition).iter().any(|event| interface.flush_conntrack.contains(event));
         if !has_died && !is_asked {
             return;
         }
@@ -173,17 +177,22 @@ fn concerns_traffic(transition: &Transition) -> bool {
 }
 
 /// What `flush_conntrack` can name. A first connection is netifd's `ifup`, not `connected`.
-fn occasions(transition: &Transition) -> impl Iterator<Item = FlushOn> {
+fn occasions(transition: &Transition) -> Vec<FlushOn> {
     let (from, to) = (transition.from, transition.to);
     let comes_up = from == Status::Disabled || (from, to) == (Status::Online, Status::Online);
     let goes_down = to == Status::Disabled;
-    [
-        (comes_up && !goes_down, FlushOn::Ifup),
-        (goes_down && from != Status::Disabled, FlushOn::Ifdown),
-        (!comes_up && !from.usable() && to.usable(), FlushOn::Connected),
-        (from.usable() && !to.usable(), FlushOn::Disconnected),
-    ]
-    .into_iter()
-    .filter(|(holds, _)| *holds)
-    .map(|(_, event)| event)
+    let mut found = Vec::new();
+    if comes_up && !goes_down {
+        found.push(FlushOn::Ifup);
+    }
+    if goes_down && from != Status::Disabled {
+        found.push(FlushOn::Ifdown);
+    }
+    if !comes_up && !from.usable() && to.usable() {
+        found.push(FlushOn::Connected);
+    }
+    if from.usable() && !to.usable() {
+        found.push(FlushOn::Disconnected);
+    }
+    found
 }

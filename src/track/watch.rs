@@ -101,16 +101,15 @@ impl Watch {
         self.name_servers = name_servers(self.interface(), network);
         let now = self.look(network);
         let before = std::mem::replace(&mut self.seen, now.clone());
+        let mut events = Vec::new();
         match (before, now) {
-            (None, None) => Vec::new(),
-            (Some(_), None) => vec![Event::InterfaceDown],
+            (None, None) => {}
+            (Some(_), None) => events.push(Event::InterfaceDown),
             (None, Some(now)) => {
-                let mut events = vec![Event::InterfaceUp(now.attachment)];
+                events.push(Event::InterfaceUp(now.attachment));
                 events.extend(now.fault.map(Event::LinkDown));
-                events
             }
             (Some(before), Some(now)) => {
-                let mut events = Vec::new();
                 if before.attachment != now.attachment {
                     events.push(Event::AddressChanged(now.attachment));
                 } else if is_replaced(before.device_index, now.device_index) {
@@ -121,9 +120,9 @@ impl Watch {
                     (Some(_), None) => events.push(Event::LinkBack),
                     _ => {}
                 }
-                events
             }
         }
+        events
     }
 
     pub fn note_coming_up(&mut self, now: Duration) {
@@ -172,12 +171,14 @@ impl Watch {
         let Some(seen) = self.seen.as_ref().filter(|seen| seen.device_index == Some(device_index)) else {
             return false;
         };
-        network
-            .routes
-            .iter()
-            .filter(|route| route.is_default())
-            .flat_map(|route| &route.hops)
-            .any(|hop| hop.device.as_deref() == Some(&seen.attachment.device) && hop.gateway == Some(gateway))
+        for route in network.routes.iter().filter(|route| route.is_default()) {
+            for hop in &route.hops {
+                if hop.gateway == Some(gateway) && hop.device.as_deref() == Some(&seen.attachment.device) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -205,17 +206,22 @@ fn name_servers(interface: &Interface, network: &Network) -> Vec<IpAddr> {
     if interface.tracking.targets.iter().all(|target| target.parse::<IpAddr>().is_ok()) {
         return Vec::new();
     }
-    let of_family = |server: &IpAddr| Family::of(*server) == interface.family;
-    let own: Vec<IpAddr> = network
-        .true_interface(&interface.name, interface.family)
-        .map(|(_, found)| found.name_servers.iter().copied().filter(of_family).collect())
-        .unwrap_or_default();
-    if !own.is_empty() {
-        return own;
+    let mut servers = Vec::new();
+    let mut take = |candidates: &[IpAddr]| {
+        for server in candidates {
+            if Family::of(*server) == interface.family {
+                servers.push(*server);
+            }
+        }
+        servers.is_empty()
+    };
+    let own = network.true_interface(&interface.name, interface.family);
+    if own.is_none_or(|(_, found)| take(&found.name_servers)) && take(&system_name_servers()) {
+        for target in &interface.tracking.targets {
+            if let Ok(address) = target.parse() {
+                take(&[address]);
+            }
+        }
     }
-    let of_host: Vec<IpAddr> = system_name_servers().into_iter().filter(of_family).collect();
-    if !of_host.is_empty() {
-        return of_host;
-    }
-    interface.tracking.targets.iter().filter_map(|target| target.parse().ok()).filter(of_family).collect()
+    servers
 }

@@ -132,7 +132,7 @@ impl Link {
             self.next_sequence = sequence.wrapping_add(1);
             target.history.sent(sequence, self.now);
             round.asked(index, sequence);
-            self.actions.push_back(Action::Probe { target: index, sequence });
+            self.actions.push(Action::Probe { target: index, sequence });
         }
     }
 
@@ -213,7 +213,7 @@ impl Link {
         }
         self.turn = self.turn.saturating_add(1);
         self.last_round = Some(self.now);
-        self.next_round = Some(self.now.saturating_add(self.pause_after(before, won)));
+        self.next_round = Some(timing::after(self.now, self.pause_after(before, won)));
         let reason = words::in_a_row(reason, self.streak);
         self.switch_after_round(before, &reason);
     }

@@ -88,7 +88,7 @@ impl Link {
             self.write_files();
         }
         if self.is_tracked() {
-            self.next_round = Some(self.now.saturating_add(timing::offline_pause(self.tracking())));
+            self.next_round = Some(timing::after(self.now, timing::offline_pause(self.tracking())));
         }
     }
 
@@ -117,11 +117,11 @@ impl Link {
 
     pub(super) fn write_files(&mut self) {
         self.files_are_stale = false;
-        self.actions.push_back(Action::WriteFiles(Box::new(self.snapshot())));
+        self.actions.push(Action::WriteFiles(Box::new(self.snapshot())));
     }
 
     pub(super) fn log(&mut self, level: Level, text: String) {
-        self.actions.push_back(Action::Log(level, text));
+        self.actions.push(Action::Log(level, text));
     }
 
     pub(super) fn log_detected(&mut self, event: &str) {
@@ -144,7 +144,7 @@ impl Link {
         }
         self.write_files();
         for action in told {
-            self.actions.push_back(Action::Announce(Announcement {
+            self.actions.push(Action::Announce(Announcement {
                 action: *action,
                 device: self.last_device.clone(),
                 first_connect: first_connect == FirstConnect::Yes,
@@ -159,7 +159,7 @@ impl Link {
 
     pub(super) fn push_transition(&mut self, from: Status, reason: &str) {
         let transition = Transition { from, to: self.status(), reason: reason.to_owned() };
-        self.actions.push_back(Action::Transition(transition));
+        self.actions.push(Action::Transition(transition));
     }
 
     fn drop_to_zero(&mut self) {

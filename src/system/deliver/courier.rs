@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::alert::{Message, News};
 use crate::config::Alert;
 use crate::system::logger;
+use crate::system::logger as log;
 use crate::system::poll::unblock_all_signals;
 
 /// Waited for already.

@@ -1,15 +1,15 @@
 //! Mail, by the installed sendmail or by SMTP to a server nearby: no encryption, no login.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::Command;
 
 use crate::alert::{Message, mail_date};
 
-use super::{PATIENCE, host_name, installed, run_with_input, unix_time_s};
+use super::{PATIENCE, host_name, installed, run_with_input, unix_time_s, words};
 
 /// A reply is a line or some; nobody needs more.
-const LONGEST_REPLY: u64 = 16 * 1024;
+const LONGEST_REPLY: usize = 16 * 1024;
 
 pub(super) fn send(
     to: &[String],
@@ -71,27 +71,27 @@ fn by_smtp(server: &str, host: &str, from: &str, to: &[String], letter: &str) ->
 }
 
 struct Talk {
-    stream: BufReader<std::io::Take<TcpStream>>,
+    stream: TcpStream,
+    /// What has come and was not looked at yet.
+    heard: Vec<u8>,
+    /// How much more of it is taken.
+    room: usize,
 }
 
 impl Talk {
     fn open(server: &str) -> Result<Talk, String> {
-        let stream = connect(server)?;
-        Ok(Talk { stream: BufReader::new(stream.take(LONGEST_REPLY)) })
+        Ok(Talk { stream: connect(server)?, heard: Vec::new(), room: LONGEST_REPLY })
     }
 
     fn command(&mut self, line: &str, wanted: char) -> Result<(), String> {
-        let mut stream = self.stream.get_ref().get_ref();
-        stream.write_all(format!("{line}\r\n").as_bytes()).map_err(|error| error.to_string())?;
+        self.stream.write_all(format!("{line}\r\n").as_bytes()).map_err(words)?;
         self.hear(wanted)
     }
 
     /// The last line of a reply has a space behind its code.
     fn hear(&mut self, wanted: char) -> Result<(), String> {
         loop {
-            let mut line = Vec::new();
-            self.stream.read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
-            let line = String::from_utf8_lossy(&line);
+            let line = self.line().map_err(words)?;
             if line.is_empty() {
                 return Err("it hung up".to_owned());
             }
@@ -101,11 +101,33 @@ impl Talk {
             return if line.starts_with(wanted) { Ok(()) } else { Err(one_line(line.trim())) };
         }
     }
+
+    /// With its end; without one, or empty, where nothing more comes.
+    fn line(&mut self) -> io::Result<String> {
+        loop {
+            let end = self.heard.iter().position(|byte| *byte == b'\n');
+            let before = self.heard.len();
+            if end.is_none() && self.room > 0 {
+                let mut piece = [0; 512];
+                let room = piece.len().min(self.room);
+                match self.stream.read(piece.get_mut(..room).unwrap_or_default()) {
+                    Ok(length) => self.heard.extend_from_slice(piece.get(..length).unwrap_or_default()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                }
+                self.room -= self.heard.len() - before;
+            }
+            if end.is_some() || self.heard.len() == before {
+                let line: Vec<u8> = self.heard.drain(..end.map_or(before, |end| end + 1)).collect();
+                return Ok(String::from_utf8_lossy(&line).into_owned());
+            }
+        }
+    }
 }
 
 /// To the first of the server's addresses that answers.
 pub(super) fn connect(server: &str) -> Result<TcpStream, String> {
-    let addresses = server.to_socket_addrs().map_err(|error| error.to_string())?;
+    let addresses = server.to_socket_addrs().map_err(words)?;
     let mut last = "no address".to_owned();
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {
@@ -113,9 +135,9 @@ pub(super) fn connect(server: &str) -> Result<TcpStream, String> {
                 let limited = stream
                     .set_read_timeout(Some(PATIENCE))
                     .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-                return limited.map(|()| stream).map_err(|error| error.to_string());
+                return limited.map(|()| stream).map_err(words);
             }
-            Err(error) => last = error.to_string(),
+            Err(error) => last = words(error),
         }
     }
     Err(last)

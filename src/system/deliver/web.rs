@@ -1,13 +1,14 @@
 //! A POST of JSON: plain HTTP by ourselves, HTTPS by whichever client is installed.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::Command;
 
 use super::mail::connect;
-use super::{installed, run_with_input};
+use super::{installed, run_with_input, words};
+use crate::system::files::read_all;
 
 /// Enough for the line with the status.
-const LONGEST_ANSWER: u64 = 1024;
+const LONGEST_ANSWER: usize = 1024;
 const CLIENTS: [&str; 3] = ["curl", "uclient-fetch", "wget"];
 
 pub(super) fn post(url: &str, json: &str) -> Result<(), String> {
@@ -32,15 +33,15 @@ fn by_http(address: &str, json: &str) -> Result<(), String> {
         "POST {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: mwan3\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{json}"
     );
-    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(words)?;
     let mut answer = Vec::new();
     // What came before an error may be enough.
-    let ended = stream.take(LONGEST_ANSWER).read_to_end(&mut answer);
+    let ended = read_all(&mut stream, LONGEST_ANSWER, &mut answer);
     let answer = String::from_utf8_lossy(&answer);
     let line = answer.lines().next().unwrap_or_default();
     match (line.split(' ').nth(1), ended) {
         (Some(code), _) if line.starts_with("HTTP/1.") && code.starts_with('2') => Ok(()),
-        (_, Err(error)) if line.is_empty() => Err(error.to_string()),
+        (_, Err(error)) if line.is_empty() => Err(words(error)),
         _ => Err(format!("it answered \"{}\"", line.escape_debug())),
     }
 }

@@ -25,14 +25,14 @@ pub(super) struct Binding {
 
 impl Binding {
     /// Packet sockets would send from any address: whether it is still ours is tried on a UDP socket.
-    pub(super) fn observe(uplink: &Uplink) -> Result<Binding, Failure> {
+    pub(super) fn observe(uplink: &Uplink) -> Result<Binding, String> {
         let device = uplink.device.clone();
         let IpAddr::V4(source) = uplink.source else {
-            return Err(Failure::NotSent("ARP is for IPv4 only".into()));
+            return Err("ARP is for IPv4 only".to_owned());
         };
         uplink.tie(&uplink.open(Type::DGRAM, None)?)?;
         let device_index = socket::device_index(&device)
-            .map_err(|error| not_sent(format_args!("cannot use device {device}"), &error))?;
+            .map_err(|error| not_sent(format_args!("cannot use device {device}"), error))?;
         Ok(Binding { device, device_index, mark: uplink.mark, source })
     }
 }
@@ -53,7 +53,7 @@ struct Waiting {
 }
 
 impl ArpSocket {
-    pub(super) fn open(interface: InterfaceId, binding: Binding) -> Result<ArpSocket, Failure> {
+    pub(super) fn open(interface: InterfaceId, binding: Binding) -> Result<ArpSocket, String> {
         let open = || {
             let broadcast = socket::arp_broadcast(binding.device_index)?;
             // Protocol 0 receives nothing until bind() names ARP, when the filter is in place already.
@@ -67,9 +67,9 @@ impl ArpSocket {
         };
         let device = &binding.device;
         let (socket, broadcast, own_link) = open()
-            .map_err(|error: io::Error| not_sent(format_args!("cannot speak ARP on {device}"), &error))?;
+            .map_err(|error: io::Error| not_sent(format_args!("cannot speak ARP on {device}"), error))?;
         let Some(own_link) = own_link else {
-            return Err(Failure::NotSent(format!("cannot speak ARP on {device}: it is not Ethernet")));
+            return Err(format!("cannot speak ARP on {device}: it is not Ethernet"));
         };
         Ok(ArpSocket { interface, binding, socket, broadcast, own_link, waiting: Vec::new() })
     }
@@ -78,17 +78,19 @@ impl ArpSocket {
         self.socket.as_raw_fd()
     }
 
-    pub(super) fn send(&mut self, id: ProbeId, target: Ipv4Addr, now: Duration) -> Result<(), Failure> {
+    pub(super) fn send(&mut self, id: ProbeId, target: Ipv4Addr, now: Duration) -> Result<(), String> {
         let message = arp::request(self.own_link, self.binding.source, target);
         self.socket.send_to(&message, &self.broadcast).map_err(|error| {
-            not_sent(format_args!("cannot ask who has {target} on {}", self.binding.device), &error)
+            not_sent(format_args!("cannot ask who has {target} on {}", self.binding.device), error)
         })?;
         self.waiting.push(Waiting { id, target, at: now });
         Ok(())
     }
 
-    pub(super) fn cancel_if(&mut self, is_over: impl Fn(ProbeId, Duration) -> bool) {
-        self.waiting.retain(|waiting| !is_over(waiting.id, waiting.at));
+    pub(super) fn cancel_if(&mut self, is_over: &dyn Fn(ProbeId, Duration) -> bool) {
+        while let Some(over) = self.waiting.iter().position(|waiting| is_over(waiting.id, waiting.at)) {
+            self.waiting.remove(over);
+        }
     }
 
     /// An error means that the device went away; all who wait have been told.
@@ -114,14 +116,14 @@ impl ArpSocket {
         if reply.receiver != self.binding.source || reply.receiver_link != self.own_link {
             return count(&mut desk.strays.spoofed);
         }
-        let (answered, waiting): (Vec<Waiting>, _) =
-            self.waiting.drain(..).partition(|waiting| waiting.target == reply.sender);
-        self.waiting = waiting;
-        if answered.is_empty() {
-            count(&mut desk.strays.foreign);
-        }
-        for Waiting { id, at, .. } in answered {
+        let mut is_for_us = false;
+        while let Some(position) = self.waiting.iter().position(|waiting| waiting.target == reply.sender) {
+            let Waiting { id, at, .. } = self.waiting.remove(position);
             desk.report(id, ProbeResult::Answered { round_trip: now.saturating_sub(at) });
+            is_for_us = true;
+        }
+        if !is_for_us {
+            count(&mut desk.strays.foreign);
         }
     }
 

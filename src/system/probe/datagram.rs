@@ -23,11 +23,11 @@ pub(super) enum DatagramQuestion {
 
 impl DatagramQuestion {
     /// Whether the name has addresses in that family does not matter.
-    pub(super) fn dns(name: &str, family: Family) -> Result<DatagramQuestion, Failure> {
+    pub(super) fn dns(name: &str, family: Family) -> Result<DatagramQuestion, String> {
         Ok(DatagramQuestion::AnyAnswer { query: query(name, family)? })
     }
 
-    pub(super) fn addresses(name: &str, family: Family) -> Result<DatagramQuestion, Failure> {
+    pub(super) fn addresses(name: &str, family: Family) -> Result<DatagramQuestion, String> {
         Ok(DatagramQuestion::Addresses { query: query(name, family)?, name: name.to_owned(), family })
     }
 
@@ -39,11 +39,12 @@ impl DatagramQuestion {
     }
 }
 
-fn query(name: &str, family: Family) -> Result<Vec<u8>, Failure> {
+#[inline(never)]
+fn query(name: &str, family: Family) -> Result<Vec<u8>, String> {
     let identifier =
-        socket::random().map_err(|error| not_sent(format_args!("cannot make a query for {name}"), &error))?;
+        socket::random().map_err(|error| not_sent(format_args!("cannot make a query for {name}"), error))?;
     dns::query(u16::from_be_bytes(identifier), name, family)
-        .ok_or_else(|| Failure::NotSent(format!("cannot look up '{name}': not a host name")))
+        .ok_or_else(|| format!("cannot look up '{name}': not a host name"))
 }
 
 pub(super) struct DatagramExchange {
@@ -59,7 +60,7 @@ impl DatagramExchange {
         launch: &Launch<'_>,
         server: SocketAddr,
         question: DatagramQuestion,
-    ) -> Result<DatagramExchange, Failure> {
+    ) -> Result<DatagramExchange, String> {
         let Launch { id, uplink, now } = *launch;
         uplink.check_family(server.ip())?;
         let socket = uplink.open(Type::DGRAM, Some(Protocol::UDP))?;
@@ -67,9 +68,7 @@ impl DatagramExchange {
         socket::queue_icmp_errors(&socket, uplink.family())
             .and_then(|()| socket.connect(&server.into()))
             .and_then(|()| socket.send(question.bytes()))
-            .map_err(|error| {
-                not_sent(format_args!("cannot send to {server} on {}", uplink.device), &error)
-            })?;
+            .map_err(|error| not_sent(format_args!("cannot send to {server} on {}", uplink.device), error))?;
         Ok(DatagramExchange { id, socket, server, question, sent_at: now })
     }
 

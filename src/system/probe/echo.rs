@@ -1,7 +1,6 @@
 //! One raw socket per interface and family for all its echo probes. Two kernel filters, by ICMP type and by
 //! echo identifier, keep it asleep while other interfaces and other programs get their replies.
 
-use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
@@ -29,7 +28,7 @@ pub(super) struct EchoSocket {
     source: IpAddr,
     hop_limit: Option<u8>,
     /// Oldest first.
-    sent: VecDeque<Sent>,
+    sent: Vec<Sent>,
 }
 
 pub(super) struct EchoRequest {
@@ -62,7 +61,7 @@ impl EchoSocket {
         interface: InterfaceId,
         uplink: &Uplink,
         identifier: u16,
-    ) -> Result<EchoSocket, Failure> {
+    ) -> Result<EchoSocket, String> {
         let family = uplink.family();
         let protocol = match family {
             Family::Ipv4 => Protocol::ICMPV4,
@@ -74,44 +73,41 @@ impl EchoSocket {
         socket::pass_icmp_types(&socket, family, &types)
             .and_then(|()| socket.attach_filter(&echo_identifier_filter(family, identifier)))
             .map_err(|error| {
-                not_sent(format_args!("cannot filter echo replies on {}", uplink.device), &error)
+                not_sent(format_args!("cannot filter echo replies on {}", uplink.device), error)
             })?;
         let source = uplink.source;
-        Ok(EchoSocket {
-            interface,
-            family,
-            socket,
-            identifier,
-            source,
-            hop_limit: None,
-            sent: VecDeque::new(),
-        })
+        Ok(EchoSocket { interface, family, socket, identifier, source, hop_limit: None, sent: Vec::new() })
     }
 
     pub(super) fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 
-    pub(super) fn send(&mut self, launch: &Launch<'_>, request: &EchoRequest) -> Result<(), Failure> {
+    pub(super) fn send(&mut self, launch: &Launch<'_>, request: &EchoRequest) -> Result<(), String> {
         let Launch { id, uplink, now } = *launch;
         let EchoRequest { number, target, .. } = *request;
         let refuse =
-            |error: &io::Error| not_sent(format_args!("cannot send to {target} on {}", uplink.device), error);
+            |error: io::Error| not_sent(format_args!("cannot send to {target} on {}", uplink.device), error);
         uplink.check_family(target)?;
         let payload = self.check_size(request.payload)?;
         self.make_room()?;
         uplink.tie(&self.socket)?;
         self.source = uplink.source;
-        self.limit_hops(request.hop_limit).map_err(|error| refuse(&error))?;
-        let cookie = socket::random().map_err(|error| refuse(&error))?;
-        let message =
-            icmp::echo_request(self.family, self.identifier, number, &icmp::echo_payload(payload, cookie));
-        self.socket.send_to(&message, &SocketAddr::new(target, 0).into()).map_err(|error| refuse(&error))?;
-        self.sent.push_back(Sent { id, number, target, payload, cookie, at: now, state: State::Waiting });
+        let cookie = self.transmit(request, payload).map_err(refuse)?;
+        self.sent.push(Sent { id, number, target, payload, cookie, at: now, state: State::Waiting });
         Ok(())
     }
 
-    pub(super) fn cancel_if(&mut self, is_over: impl Fn(ProbeId, Duration) -> bool) {
+    fn transmit(&mut self, request: &EchoRequest, payload: u16) -> io::Result<[u8; COOKIE_BYTES]> {
+        self.limit_hops(request.hop_limit)?;
+        let cookie = socket::random()?;
+        let payload = icmp::echo_payload(payload, cookie);
+        let message = icmp::echo_request(self.family, self.identifier, request.number, &payload);
+        self.socket.send_to(&message, &SocketAddr::new(request.target, 0).into())?;
+        Ok(cookie)
+    }
+
+    pub(super) fn cancel_if(&mut self, is_over: &dyn Fn(ProbeId, Duration) -> bool) {
         let waiting = self.sent.iter_mut().filter(|sent| sent.state == State::Waiting);
         for sent in waiting.filter(|sent| is_over(sent.id, sent.at)) {
             sent.state = State::Cancelled;
@@ -137,27 +133,27 @@ impl EchoSocket {
         desk.buffer = buffer;
     }
 
-    fn check_size(&self, payload: u32) -> Result<u16, Failure> {
+    fn check_size(&self, payload: u32) -> Result<u16, String> {
         let largest = icmp::largest_payload(self.family);
         u16::try_from(payload).ok().filter(|payload| *payload <= largest).ok_or_else(|| {
             let family = self.family;
-            Failure::NotSent(format!(
-                "cannot send {payload} bytes: an {family} echo carries at most {largest}"
-            ))
+            format!("cannot send {payload} bytes: an {family} echo carries at most {largest}")
         })
     }
 
-    fn make_room(&mut self) -> Result<(), Failure> {
-        let mut ended = self.sent.iter().filter(|sent| sent.state != State::Waiting).count();
-        self.sent.retain(|sent| {
-            let keep = sent.state == State::Waiting || ended < REMEMBERED;
-            ended -= usize::from(!keep);
-            keep
-        });
+    fn make_room(&mut self) -> Result<(), String> {
+        let has_ended = |sent: &Sent| sent.state != State::Waiting;
+        let mut ended = self.sent.iter().filter(|sent| has_ended(sent)).count();
+        while ended >= REMEMBERED
+            && let Some(oldest) = self.sent.iter().position(has_ended)
+        {
+            self.sent.remove(oldest);
+            ended -= 1;
+        }
         if self.sent.len() < MOST_IN_FLIGHT {
             Ok(())
         } else {
-            Err(Failure::NotSent("too many probes wait for their answers".into()))
+            Err("too many probes wait for their answers".to_owned())
         }
     }
 

@@ -1,6 +1,5 @@
 //! What becomes of probes, and of packets that were no answer.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -68,18 +67,18 @@ pub struct Strays {
 
 /// Where the sockets put what they find, and the space they read into.
 pub(super) struct Desk {
-    pub(super) outcomes: VecDeque<Outcome>,
+    pub(super) outcomes: Vec<Outcome>,
     pub(super) strays: Strays,
     pub(super) buffer: Vec<u8>,
 }
 
 impl Desk {
     pub(super) fn new() -> Desk {
-        Desk { outcomes: VecDeque::new(), strays: Strays::default(), buffer: vec![0; BUFFER_BYTES] }
+        Desk { outcomes: Vec::new(), strays: Strays::default(), buffer: vec![0; BUFFER_BYTES] }
     }
 
     pub(super) fn report(&mut self, id: ProbeId, result: ProbeResult) {
-        self.outcomes.push_back(Outcome { id, result });
+        self.outcomes.push(Outcome { id, result });
     }
 }
 

@@ -19,13 +19,18 @@ const ICMP_FILTER: libc::c_int = 1;
 /// Room for one extended error with its sender, and more.
 const CONTROL_BYTES: usize = 256;
 
-/// Never blocks, not even before the kernel has gathered enough entropy at boot.
 pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    // SAFETY: the kernel writes at most N bytes into an array of N bytes.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, libc::GRND_INSECURE) };
+    fill_randomly(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Never blocks, not even before the kernel has gathered enough entropy at boot.
+pub(super) fn fill_randomly(bytes: &mut [u8]) -> io::Result<()> {
+    // SAFETY: the pointer and length are those of a live, writable slice.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_INSECURE) };
     match usize::try_from(got) {
-        Ok(got) if got == N => Ok(bytes),
+        Ok(got) if got == bytes.len() => Ok(()),
         Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
         Err(_) => Err(io::Error::last_os_error()),
     }

@@ -19,17 +19,18 @@ pub(super) enum StreamQuestion {
 }
 
 impl StreamQuestion {
-    pub(super) fn http(host: &str, path: &str) -> Result<StreamQuestion, Failure> {
+    pub(super) fn http(host: &str, path: &str) -> Result<StreamQuestion, String> {
         match http::request(host, path) {
             Some(request) => Ok(StreamQuestion::Http { request }),
-            None => Err(Failure::NotSent(format!("cannot ask for {host}{path}: not a host and path"))),
+            None => Err(format!("cannot ask for {host}{path}: not a host and path")),
         }
     }
 
-    pub(super) fn https(host: &str) -> Result<StreamQuestion, Failure> {
-        let random = || Ok((socket::random()?, socket::random()?));
-        let (random, session) =
-            random().map_err(|error| not_sent(format_args!("cannot begin a TLS handshake"), &error))?;
+    pub(super) fn https(host: &str) -> Result<StreamQuestion, String> {
+        let (mut random, mut session) = ([0; 32], [0; 32]);
+        socket::fill_randomly(&mut random)
+            .and_then(|()| socket::fill_randomly(&mut session))
+            .map_err(|error| not_sent(format_args!("cannot begin a TLS handshake"), error))?;
         Ok(StreamQuestion::Tls { hello: tls::client_hello(host, random, session) })
     }
 
@@ -87,18 +88,18 @@ impl StreamExchange {
         launch: &Launch<'_>,
         target: SocketAddr,
         question: StreamQuestion,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started, String> {
         let Launch { id, uplink, now } = *launch;
-        let refuse = |error: &io::Error| {
+        let refuse = |error: io::Error| {
             not_sent(format_args!("cannot connect to {target} on {}", uplink.device), error)
         };
         uplink.check_family(target.ip())?;
         let socket = uplink.open(Type::STREAM, Some(Protocol::TCP))?;
         uplink.tie(&socket)?;
-        socket::queue_icmp_errors(&socket, uplink.family()).map_err(|error| refuse(&error))?;
         // Closing then resets the connection: no packets follow on a dead uplink, no port stays in TIME_WAIT.
-        socket.set_linger(Some(Duration::ZERO)).map_err(|error| refuse(&error))?;
-        let connected = socket.connect(&target.into());
+        let connected = socket::queue_icmp_errors(&socket, uplink.family())
+            .and_then(|()| socket.set_linger(Some(Duration::ZERO)))
+            .and_then(|()| socket.connect(&target.into()));
         let stage = Stage::Connecting;
         let exchange =
             StreamExchange { id, socket, target, question, started_at: now, stage, received: Vec::new() };
@@ -108,7 +109,7 @@ impl StreamExchange {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 Ok(Started::Done(exchange.weigh(Evidence::Refusal, now)))
             }
-            Err(error) => Err(refuse(&error)),
+            Err(error) => Err(refuse(error)),
         }
     }
 

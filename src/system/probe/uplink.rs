@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Failure;
 use crate::address::Family;
 
 /// The kernel cuts longer names silently, and would bind to another device.
@@ -25,7 +24,7 @@ impl Uplink {
     }
 
     /// A socket of the uplink's family that neither blocks nor survives an exec.
-    pub(super) fn open(&self, kind: Type, protocol: Option<Protocol>) -> Result<Socket, Failure> {
+    pub(super) fn open(&self, kind: Type, protocol: Option<Protocol>) -> Result<Socket, String> {
         let family = self.family();
         let domain = match family {
             Family::Ipv4 => Domain::IPV4,
@@ -36,44 +35,46 @@ impl Uplink {
             socket.set_nonblocking(true)?;
             Ok(socket)
         };
-        open().map_err(|error| not_sent(format_args!("cannot open an {family} socket"), &error))
+        open().map_err(|error| not_sent(format_args!("cannot open an {family} socket"), error))
     }
 
     /// Done again before each echo on a kept socket: it costs little, follows a device that came back under
     /// another number, and is the only way to learn that an IPv6 source address is gone.
-    pub(super) fn tie(&self, socket: &Socket) -> Result<(), Failure> {
+    pub(super) fn tie(&self, socket: &Socket) -> Result<(), String> {
         self.check_device_name()?;
         let Uplink { device, mark, source } = self;
         socket
             .bind_device(Some(device.as_bytes()))
-            .map_err(|error| not_sent(format_args!("cannot use device {device}"), &error))?;
+            .map_err(|error| not_sent(format_args!("cannot use device {device}"), error))?;
         socket
             .set_mark(*mark)
-            .map_err(|error| not_sent(format_args!("cannot set mark {mark:#x} on {device}"), &error))?;
+            .map_err(|error| not_sent(format_args!("cannot set mark {mark:#x} on {device}"), error))?;
         socket
             .bind(&SocketAddr::new(*source, 0).into())
-            .map_err(|error| not_sent(format_args!("cannot bind to {source} on {device}"), &error))
+            .map_err(|error| not_sent(format_args!("cannot bind to {source} on {device}"), error))
     }
 
-    pub(super) fn check_device_name(&self) -> Result<(), Failure> {
+    pub(super) fn check_device_name(&self) -> Result<(), String> {
         let device = &self.device;
         if (1..=LONGEST_DEVICE_NAME).contains(&device.len()) && !device.contains('\0') {
             Ok(())
         } else {
-            Err(Failure::NotSent(format!("cannot use device '{device}': no device can have this name")))
+            Err(format!("cannot use device '{device}': no device can have this name"))
         }
     }
 
-    pub(super) fn check_family(&self, target: IpAddr) -> Result<(), Failure> {
+    pub(super) fn check_family(&self, target: IpAddr) -> Result<(), String> {
         if Family::of(target) == self.family() {
             return Ok(());
         }
-        Err(Failure::NotSent(format!("cannot reach {target} from {}: not the same family", self.source)))
+        Err(format!("cannot reach {target} from {}: not the same family", self.source))
     }
 }
 
-pub(super) fn not_sent(doing: std::fmt::Arguments<'_>, error: &io::Error) -> Failure {
-    Failure::NotSent(format!("{doing}: {}", explain(error)))
+#[cold]
+#[inline(never)]
+pub(super) fn not_sent(doing: std::fmt::Arguments<'_>, error: io::Error) -> String {
+    format!("{doing}: {}", explain(&error))
 }
 
 /// What an error number means in a probe's life; otherwise what the system calls it.

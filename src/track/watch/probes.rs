@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::Family;
 use crate::config::{TrackMethod, Tracking};
-use crate::health::{Event, Sequence};
+use crate::health::{Event, Sequence, after};
 use crate::sorted::SortedMap;
 use crate::system::probe::{Failure, Method, Probe, ProbeId, ProbeResult, Prober, Uplink};
 
@@ -132,7 +132,10 @@ impl Watch {
         if self.name_servers.is_empty() {
             return Err(format!("no name server to ask for {name}"));
         }
-        let servers = self.name_servers.iter().map(|server| SocketAddr::new(*server, 53)).collect();
+        let mut servers = Vec::new();
+        for server in &self.name_servers {
+            servers.push(SocketAddr::new(*server, 53));
+        }
         let method = Method::Resolve { name: name.to_owned(), servers };
         self.start(LOOKUP | target, asker, method, prober, now)
     }
@@ -203,21 +206,23 @@ impl Watch {
         let failure = match result {
             ProbeResult::Resolved { addresses, lifetime_s } => {
                 name.address = addresses.first().copied();
-                name.valid_until = now + LEAST_LIFETIME.max(Duration::from_secs(u64::from(lifetime_s)));
+                name.valid_until = after(now, LEAST_LIFETIME.max(Duration::from_secs(u64::from(lifetime_s))));
                 None
             }
             failure => Some(failure),
         };
-        waiting
-            .into_iter()
-            .filter_map(|asker| {
-                let failure = match &failure {
-                    Some(failure) => failure.clone(),
-                    None => failed(self.send(target, asker, prober, now).err()?),
-                };
-                finding(target, asker, failure)
-            })
-            .collect()
+        let mut findings = Vec::new();
+        for asker in waiting {
+            let failure = match &failure {
+                Some(failure) => failure.clone(),
+                None => match self.send(target, asker, prober, now) {
+                    Ok(()) => continue,
+                    Err(reason) => ProbeResult::Failed(Failure::NotSent(reason)),
+                },
+            };
+            findings.extend(finding(target, asker, failure));
+        }
+        findings
     }
 }
 
@@ -236,21 +241,21 @@ fn finding(target: usize, asker: Asker, result: ProbeResult) -> Option<Finding> 
     }
 }
 
-fn failed(reason: String) -> ProbeResult {
-    ProbeResult::Failed(Failure::NotSent(reason))
-}
-
 fn method(tracking: &Tracking, text: &str, address: IpAddr) -> Method {
-    let at = |usual: u16| SocketAddr::new(address, tracking.port.unwrap_or(usual));
+    let usual_port = match tracking.method {
+        TrackMethod::Udp => 33434,
+        TrackMethod::Https => 443,
+        TrackMethod::Dns => 53,
+        _ => 80,
+    };
+    let at = SocketAddr::new(address, tracking.port.unwrap_or(usual_port));
     match (&tracking.method, address) {
         (TrackMethod::Arp, IpAddr::V4(target)) => Method::Arp { target },
-        (TrackMethod::Tcp, _) => Method::Tcp { target: at(80) },
-        (TrackMethod::Udp, _) => Method::Udp { target: at(33434), payload: vec![0; 16] },
-        (TrackMethod::Http, _) => {
-            Method::Http { target: at(80), host: text.to_owned(), path: "/".to_owned() }
-        }
-        (TrackMethod::Https, _) => Method::Https { target: at(443), host: text.to_owned() },
-        (TrackMethod::Dns, _) => Method::Dns { server: at(53), name: tracking.dns_name.clone() },
+        (TrackMethod::Tcp, _) => Method::Tcp { target: at },
+        (TrackMethod::Udp, _) => Method::Udp { target: at, payload: vec![0; 16] },
+        (TrackMethod::Http, _) => Method::Http { target: at, host: text.to_owned(), path: "/".to_owned() },
+        (TrackMethod::Https, _) => Method::Https { target: at, host: text.to_owned() },
+        (TrackMethod::Dns, _) => Method::Dns { server: at, name: tracking.dns_name.clone() },
         (TrackMethod::Ping | TrackMethod::Arp, _) => Method::Echo {
             target: address,
             payload: tracking.size,
