@@ -100,7 +100,7 @@ fn length(time: Duration) -> String {
 /// `2026-11-21 16:30:05 UTC`.
 fn date_and_time(unix_s: u64) -> String {
     let (year, month, day) = civil(unix_s / 86_400);
-    let s = unix_s % 86_400;
+    let s = (unix_s % 86_400) as u32;
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", s / 3600, s / 60 % 60, s % 60)
 }
 
@@ -111,13 +111,11 @@ pub fn mail_date(unix_s: u64) -> String {
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let days = unix_s / 86_400;
     let (year, month, day) = civil(days);
-    let name = |names: &'static [&'static str], number: u64| {
-        usize::try_from(number).ok().and_then(|number| names.get(number)).copied().unwrap_or_default()
-    };
-    let s = unix_s % 86_400;
+    let name = |names: &[&'static str], number: u32| names.get(number as usize).copied().unwrap_or_default();
+    let s = (unix_s % 86_400) as u32;
     format!(
         "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} +0000",
-        name(&DAYS, days % 7),
+        name(&DAYS, (days % 7) as u32),
         name(&MONTHS, month - 1),
         s / 3600,
         s / 60 % 60,
@@ -127,11 +125,11 @@ pub fn mail_date(unix_s: u64) -> String {
 
 /// Year, month (from 1) and day of a day counted from 1 January 1970. Years are counted from March, so that the
 /// leap day is the last of its year.
-fn civil(days: u64) -> (u64, u64, u64) {
-    const DAYS_IN_400_YEARS: u64 = 146_097;
+fn civil(days: u64) -> (u32, u32, u32) {
+    const DAYS_IN_400_YEARS: u32 = 146_097;
     /// From 1 March of the year 0 to 1 January 1970.
-    const BEFORE_1970: u64 = 719_468;
-    let days = days.saturating_add(BEFORE_1970);
+    const BEFORE_1970: u32 = 719_468;
+    let days = u32::try_from(days).unwrap_or(u32::MAX).saturating_add(BEFORE_1970);
     let era = days / DAYS_IN_400_YEARS;
     let day_of_era = days % DAYS_IN_400_YEARS;
     let year_of_era =
@@ -140,5 +138,5 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let months_since_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * months_since_march + 2) / 5 + 1;
     let month = if months_since_march < 10 { months_since_march + 3 } else { months_since_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    (era * 400 + year_of_era + u32::from(month <= 2), month, day)
 }
