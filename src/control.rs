@@ -2,7 +2,7 @@
 //! tracker knows (history, events, a probe right now) and for what it must hear at once (ifup, ifdown).
 //! Nothing here waits for a client: what it does not take is kept for it, up to a limit.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -281,16 +281,21 @@ impl Conversation {
                 Err(error) if is_temporary(&error) => return Ok(Some(lines)),
                 Err(error) => return Err(error),
             }
-            while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.heard.drain(..=end).collect();
-                lines.push(understood(&String::from_utf8_lossy(&line))?);
-            }
+            take_lines(&mut self.heard, &mut lines)?;
         }
     }
 }
 
-fn understood(line: &str) -> io::Result<Json> {
-    json::read(line).map_err(|mistake| io::Error::new(io::ErrorKind::InvalidData, mistake.to_string()))
+fn take_lines(heard: &mut Vec<u8>, lines: &mut Vec<Json>) -> io::Result<()> {
+    while let Some(end) = heard.iter().position(|byte| *byte == b'\n') {
+        let rest = heard.split_off(end + 1);
+        let line = std::mem::replace(heard, rest);
+        match json::read(&String::from_utf8_lossy(&line)) {
+            Ok(line) => lines.push(line),
+            Err(mistake) => return Err(io::Error::new(io::ErrorKind::InvalidData, mistake.to_string())),
+        }
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
@@ -306,7 +311,7 @@ fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
 /// Asks the tracker. `Ok(None)`: none runs.
 pub fn ask(path: &Path, request: &str, patience: Duration) -> io::Result<Option<Json>> {
     let mut answer = None;
-    let found = follow(path, request, Some(patience), |line| {
+    let found = follow(path, request, Some(patience), &mut |line| {
         answer = Some(line);
         false
     })?;
@@ -322,16 +327,26 @@ pub fn follow(
     path: &Path,
     request: &str,
     patience: Option<Duration>,
-    mut each: impl FnMut(Json) -> bool,
+    each: &mut dyn FnMut(Json) -> bool,
 ) -> io::Result<bool> {
-    let Some(stream) = connect(path)? else { return Ok(false) };
+    let Some(mut stream) = connect(path)? else { return Ok(false) };
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
     writeln!(&stream, "{request}")?;
-    for line in BufReader::new(stream).lines() {
-        if !each(understood(&line?)?) {
-            break;
+    let (mut heard, mut bytes) = (Vec::new(), [0; 512]);
+    loop {
+        match stream.read(&mut bytes) {
+            Ok(0) => return Ok(true),
+            Ok(length) => heard.extend_from_slice(bytes.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        let mut lines = Vec::new();
+        take_lines(&mut heard, &mut lines)?;
+        for line in lines {
+            if !each(line) {
+                return Ok(true);
+            }
         }
     }
-    Ok(true)
 }

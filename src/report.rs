@@ -12,6 +12,7 @@ mod rules;
 mod top;
 mod uplinks;
 
+use crate::address::Family;
 use crate::config::Config;
 use crate::json::{Json, Object};
 use crate::network::{IpRule, Network, Route};
@@ -67,6 +68,10 @@ pub struct TrackedTarget {
     pub status: Option<String>,
     pub latency_ms: u64,
     pub loss_percent: u64,
+}
+
+fn families(snapshot: &Snapshot) -> &'static [Family] {
+    if snapshot.network.has_ipv6 { &Family::BOTH } else { &[Family::Ipv4] }
 }
 
 /// `mwan3 status`: all four texts.

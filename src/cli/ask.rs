@@ -20,7 +20,7 @@ pub(super) fn events(arguments: &Arguments) -> Result<ExitCode> {
         if arguments.is_json { say!("{event}") } else { say!("{}", event_line(event)) }
     };
     if arguments.follows {
-        let found = follow(&socket, "follow 0", None, |event| {
+        let found = follow(&socket, "follow 0", None, &mut |event| {
             show(&event);
             true
         });

@@ -288,12 +288,11 @@ impl Call {
 }
 
 fn take_answer(answer: Json, reply: &mut Object) -> Answer<()> {
-    match answer {
-        Json::Object(answer) => match answer.get("error").and_then(Json::as_str) {
-            Some(mistake) => return impossible(mistake),
-            None => *reply = answer,
-        },
-        _ => {}
+    if let Some(mistake) = answer.get("error").and_then(Json::as_str) {
+        return impossible(mistake);
+    }
+    if let Json::Object(answer) = answer {
+        *reply = answer;
     }
     Ok(())
 }

@@ -115,14 +115,13 @@ impl Gauge {
             let of_device = |(name, ..): &&(String, u64, u64)| Some(name) == device.as_ref();
             let (now, before) = (traffic.iter().find(of_device), self.traffic.iter().find(of_device));
             if let (Some(now), Some(before)) = (now, before) {
-                let rate =
-                    |now: u64, before: u64| now.saturating_sub(before).saturating_mul(8_000) / passed_ms;
-                (row.received, row.sent) = (Some(rate(now.1, before.1)), Some(rate(now.2, before.2)));
+                row.received = Some(a_second(now.1.saturating_sub(before.1), 8, passed_ms));
+                row.sent = Some(a_second(now.2.saturating_sub(before.2), 8, passed_ms));
             }
             let mark = mask.interface(interface.id);
             row.flows = marks.as_ref().filter(|_| !is_first).map(|marks| {
                 let count = marks.iter().filter(|one| *one & mask.bits() == mark).count() as u64;
-                count.saturating_mul(1_000) / passed_ms
+                a_second(count, 1, passed_ms)
             });
             self.add_history(&mut row);
             rows.push(row);
@@ -160,6 +159,10 @@ impl Gauge {
         let answer = ask(&self.directories.control_socket(), request, PATIENCE).ok().flatten()?;
         answer.get("error").is_none().then_some(answer)
     }
+}
+
+fn a_second(count: u64, units: u64, passed_ms: u64) -> u64 {
+    count.saturating_mul(units * 1_000) / passed_ms
 }
 
 fn newest(events: &Json) -> Vec<String> {

@@ -174,10 +174,13 @@ impl Reader<'_> {
             self.digits()?;
         }
         let digits = self.text.get(start..self.place)?;
-        match digits.parse() {
-            Ok(number) if is_whole => Some(Json::Number(number)),
-            _ => Some(Json::Decimal(digits.to_owned())),
-        }
+        // Not as i64: everybody else reads without a sign.
+        let whole = match digits.strip_prefix('-') {
+            _ if !is_whole => None,
+            Some(rest) => rest.parse::<u64>().ok().and_then(|rest| 0_i64.checked_sub_unsigned(rest)),
+            None => digits.parse::<u64>().ok().and_then(|number| i64::try_from(number).ok()),
+        };
+        Some(whole.map_or_else(|| Json::Decimal(digits.to_owned()), Json::Number))
     }
 
     /// At least one.

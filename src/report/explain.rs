@@ -21,13 +21,15 @@ const WHY_ROOM: usize = 900;
 pub fn explain_text(config: &Config, question: &Question, answer: &Explanation<'_>) -> String {
     let mut text = format!("{}\n", question_text(question, answer));
     text.push_str(&format!("{}: {}\n", stage_text(config, &answer.stage), verdict(answer)));
-    let shares = percentages(&answer.ways);
-    for (way, percent) in answer.ways.iter().zip(shares) {
+    for way in &answer.ways {
+        let percent = percent_of(way, &answer.ways);
         let share = if answer.ways.len() > 1 { format!(" {percent} %") } else { String::new() };
         text.push_str(&format!("  {}{share}: {}\n", way.interface.unwrap_or("-"), way_text(way)));
     }
-    for member in answer.members.iter().filter(|member| member.state != "active") {
-        text.push_str(&format!("  {} is {} (tier {})\n", member.interface, member.state, member.metric));
+    for Standing { interface, state, metric, .. } in &answer.members {
+        if *state != "active" {
+            text.push_str(&format!("  {interface} is {state} (tier {metric})\n"));
+        }
     }
     push_list(&mut text, "Why", &why(answer));
     push_list(&mut text, "Rules that would take it if more were known", &passed_texts(&answer.possible));
@@ -54,18 +56,21 @@ pub fn explain_json(config: &Config, question: &Question, answer: &Explanation<'
         put_decision(decision, &mut object);
     }
     object.number("rules", config.rules.len() as u64);
-    let (mut ways, mut members) = (Vec::new(), Vec::new());
-    for (way, percent) in answer.ways.iter().zip(percentages(&answer.ways)) {
-        ways.push(way_json(way, percent));
+    let (mut ways, mut members, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    for way in &answer.ways {
+        ways.push(way_json(way, percent_of(way, &answer.ways)));
     }
     for member in &answer.members {
         members.push(member_json(member));
+    }
+    for reason in why(answer) {
+        reasons.push(Json::Text(reason));
     }
     put_list(&mut object, "ways", WAYS_ROOM, ways);
     put_list(&mut object, "members", MEMBERS_ROOM, members);
     put_list(&mut object, "maybe", RULES_ROOM, passed_json(&answer.possible));
     put_list(&mut object, "not_matched", RULES_ROOM, passed_json(&answer.passed));
-    put_list(&mut object, "why", WHY_ROOM, why(answer).into_iter().map(Json::Text).collect());
+    put_list(&mut object, "why", WHY_ROOM, reasons);
     object.sort();
     Json::Object(object)
 }
@@ -276,7 +281,7 @@ fn table_name(table: u32) -> String {
     }
 }
 
-fn way_json(way: &Way<'_>, percent: u32) -> Json {
+fn way_json(way: &Way<'_>, percent: u64) -> Json {
     let mut object = Object::new();
     let place = match &way.place {
         Place::Leaves(hop) => {
@@ -295,7 +300,7 @@ fn way_json(way: &Way<'_>, percent: u32) -> Json {
         Place::Blackhole => "blackhole",
     };
     object.text("interface", way.interface.unwrap_or_default());
-    object.number("percent", percent.into());
+    object.number("percent", percent);
     object.number("weight", way.weight.into());
     object.text("mark", &format!("{:#x}", way.mark));
     object.text("place", place);
@@ -334,14 +339,11 @@ fn passed_json(passed: &[Passed<'_>]) -> Vec<Json> {
     told
 }
 
-/// Of the weights, rounded down as everywhere.
-fn percentages(ways: &[Way<'_>]) -> Vec<u32> {
-    let (mut total, mut percents) = (0, Vec::new());
+/// Of all weights, rounded down as everywhere.
+fn percent_of(way: &Way<'_>, ways: &[Way<'_>]) -> u64 {
+    let mut total = 0;
     for way in ways {
         total += u64::from(way.weight);
     }
-    for way in ways {
-        percents.push((u64::from(way.weight) * 100).checked_div(total).unwrap_or(0) as u32);
-    }
-    percents
+    (u64::from(way.weight) * 100).checked_div(total).unwrap_or(0)
 }

@@ -3,8 +3,24 @@
 use crate::config::Interface;
 use crate::json::{Json, Object};
 use crate::plan::{Verdict, from_chain};
+use crate::sorted::SortedMap;
 
 use super::{Snapshot, Track, TrackedTarget};
+
+/// Where there are no status files.
+static UNTOLD: Track = Track {
+    is_alive: false,
+    started: None,
+    status: None,
+    policy_state: None,
+    online_since_s: 0,
+    offline_since_s: 0,
+    score: 0,
+    lost: 0,
+    turn: 0,
+    time_s: 0,
+    targets: SortedMap::new(),
+};
 
 pub fn interfaces_text(snapshot: &Snapshot) -> String {
     let mut text = "Interface status:\n".to_owned();
@@ -27,15 +43,15 @@ pub fn interfaces_text(snapshot: &Snapshot) -> String {
 
 /// In words, and for how many seconds, in the order of the configuration.
 pub fn interface_states(snapshot: &Snapshot) -> Vec<(String, u64)> {
-    let state = |interface: &Interface| {
-        let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
-        let view = View { snapshot, interface, track };
+    let mut states = Vec::new();
+    for interface in &snapshot.config.interfaces {
+        let view = View::of(snapshot, interface);
         let since_s =
             if view.online_s() > 0 { view.online_s() } else { view.since(view.track.offline_since_s) };
         let state = if interface.enabled { view.status() } else { "switched off" };
-        (state.to_owned(), since_s)
-    };
-    snapshot.config.interfaces.iter().map(state).collect()
+        states.push((state.to_owned(), since_s));
+    }
+    states
 }
 
 /// The `interfaces` part of ubus `mwan3 status`, all or one.
@@ -52,12 +68,12 @@ pub fn interfaces_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
 pub(super) struct View<'a> {
     snapshot: &'a Snapshot,
     interface: &'a Interface,
-    track: Track,
+    track: &'a Track,
 }
 
 impl<'a> View<'a> {
     pub fn of(snapshot: &'a Snapshot, interface: &'a Interface) -> View<'a> {
-        let track = snapshot.tracks.get(&interface.name).cloned().unwrap_or_default();
+        let track = snapshot.tracks.get(&interface.name).unwrap_or(&UNTOLD);
         View { snapshot, interface, track }
     }
 
@@ -123,10 +139,14 @@ impl<'a> View<'a> {
     }
 
     pub fn targets_in(&self, state: &str) -> u64 {
-        let targets = self.track.targets.values();
-        targets.filter(|target| target.status.as_deref() == Some(state)).count() as u64
+        let mut found = 0;
+        for target in self.track.targets.values() {
+            found += u64::from(target.status.as_deref() == Some(state));
+        }
+        found
     }
 
+    #[inline(never)]
     pub fn since(&self, moment_s: u64) -> u64 {
         if moment_s == 0 { 0 } else { self.snapshot.uptime_s.saturating_sub(moment_s) }
     }
@@ -163,7 +183,7 @@ impl<'a> View<'a> {
 
     /// The members stand in the shell package's order.
     fn json(&self) -> Json {
-        let track = &self.track;
+        let track = self.track;
         let is_up = self.snapshot.network.interfaces.get(&self.interface.name).is_some_and(|found| found.up);
         let mut object = Object::new();
         object.number("age", self.since(track.time_s));

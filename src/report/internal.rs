@@ -19,17 +19,20 @@ pub fn internal_text(snapshot: &Snapshot, family: Family, version: &str, address
         Family::Ipv6 => "-6",
     };
     let mut text = String::new();
-    let mut section = |title: &str, content: &str| {
-        let content = if content.is_empty() { NOTHING } else { content };
-        text.push_str(&format!("{title}\n{LINE}\n{content}\n"));
-    };
-    section("Software-Version", &format!("{version}\n"));
-    section(&format!("Output of \"ip {flag} a show\""), addresses);
-    section(&format!("Output of \"ip {flag} route show\""), &main_routes(snapshot, family));
-    section(&format!("Output of \"ip {flag} rule show\""), &rules(snapshot, family));
-    section(&format!("Output of \"ip {flag} route list table 1-250\""), &numbered_tables(snapshot, family));
-    section("Output of \"nft list table inet mwan3\"", &ruleset(snapshot));
+    push_section(&mut text, "Software-Version", &format!("{version}\n"));
+    push_section(&mut text, &format!("Output of \"ip {flag} a show\""), addresses);
+    push_section(&mut text, &format!("Output of \"ip {flag} route show\""), &main_routes(snapshot, family));
+    push_section(&mut text, &format!("Output of \"ip {flag} rule show\""), &rules(snapshot, family));
+    let title = format!("Output of \"ip {flag} route list table 1-250\"");
+    push_section(&mut text, &title, &numbered_tables(snapshot, family));
+    push_section(&mut text, "Output of \"nft list table inet mwan3\"", &ruleset(snapshot));
     text
+}
+
+#[inline(never)]
+fn push_section(text: &mut String, title: &str, content: &str) {
+    let content = if content.is_empty() { NOTHING } else { content };
+    text.push_str(&format!("{title}\n{LINE}\n{content}\n"));
 }
 
 pub fn internal_json(snapshot: &Snapshot) -> Json {
@@ -50,24 +53,30 @@ pub fn internal_json(snapshot: &Snapshot) -> Json {
 }
 
 fn main_routes(snapshot: &Snapshot, family: Family) -> String {
-    let routes =
-        snapshot.network.routes.iter().filter(|route| route.family == family && route.table == TABLE_MAIN);
+    let mut routes: Vec<&Route> = Vec::new();
+    routes.extend(
+        snapshot.network.routes.iter().filter(|route| route.family == family && route.table == TABLE_MAIN),
+    );
     listing(routes)
 }
 
 fn rules(snapshot: &Snapshot, family: Family) -> String {
-    snapshot.rules.iter().filter(|rule| rule.family == family).map(|rule| format!("{rule}\n")).collect()
+    let mut text = String::new();
+    for rule in &snapshot.rules {
+        if rule.family == family {
+            text.push_str(&format!("{rule}\n"));
+        }
+    }
+    text
 }
 
 fn numbered_tables(snapshot: &Snapshot, family: Family) -> String {
     let mut text = String::new();
     for table in TABLES {
-        let routes: Vec<&Route> = snapshot
-            .routes
-            .iter()
-            .chain(&snapshot.network.routes)
-            .filter(|route| route.family == family && route.table == table)
-            .collect();
+        let mut routes: Vec<&Route> = Vec::new();
+        for known in [&snapshot.routes, &snapshot.network.routes] {
+            routes.extend(known.iter().filter(|route| route.family == family && route.table == table));
+        }
         if !routes.is_empty() {
             text.push_str(&format!("Routing table {table}:\n{}\n", listing(routes)));
         }
@@ -84,11 +93,11 @@ fn ruleset(snapshot: &Snapshot) -> String {
     }
     let wanted = plan::plan(&snapshot.config, &snapshot.network, &snapshot.health).ruleset;
     let mut text = wanted.as_ref().map(ToString::to_string).unwrap_or_default();
-    let counters = snapshot.ruleset.chains.iter().filter_map(|(name, chain)| {
-        let (packets, bytes) = chain.rules.iter().find_map(|rule| rule.counter)?;
-        Some(format!("counter {name} packets {packets} bytes {bytes}\n"))
-    });
-    text.extend(counters);
+    for (name, chain) in &snapshot.ruleset.chains {
+        if let Some((packets, bytes)) = chain.rules.iter().find_map(|rule| rule.counter) {
+            text.push_str(&format!("counter {name} packets {packets} bytes {bytes}\n"));
+        }
+    }
     let changes = crate::nft::diff(&snapshot.ruleset, wanted.as_ref());
     if !changes.is_empty() {
         text.push_str(&format!("# the kernel's table differs from this one in {} places\n", changes.len()));

@@ -47,10 +47,13 @@ impl Page {
     }
 
     fn tell(&mut self, labels: &[(&str, &str)], value: &str) {
-        let labels: Vec<String> =
-            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.text.push_str(&format!("{}{labels} {value}\n", self.metric));
+        self.text.push_str(self.metric);
+        for (position, (name, value)) in labels.iter().enumerate() {
+            let mark = if position == 0 { '{' } else { ',' };
+            self.text.push_str(&format!("{mark}{name}=\"{}\"", escaped(value)));
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        self.text.push_str(&format!("{end} {value}\n"));
     }
 
     fn count(&mut self, labels: &[(&str, &str)], value: u64) {

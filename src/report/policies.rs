@@ -5,11 +5,11 @@ use crate::config::{LastResort, Member, Policy};
 use crate::json::{Json, Object};
 use crate::plan::{Choice, Uplink, choose, percentages, policy_chain, uplinks};
 
-use super::Snapshot;
+use super::{Snapshot, families};
 
 pub fn policies_text(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    for family in families(snapshot) {
+    for &family in families(snapshot) {
         text.push_str(&format!("Current {family} policies:\n"));
         for (policy, choice) in current(snapshot, family) {
             text.push_str(&format!("{}:\n", policy.name));
@@ -21,9 +21,12 @@ pub fn policies_text(snapshot: &Snapshot) -> String {
                 }
                 Choice::LastResort(last_resort) => {
                     text.push_str(&format!(" {}\n", last_resort_name(*last_resort)));
-                    for hold in holds(snapshot).filter(|hold| hold.is_of(policy, family)) {
-                        text.push_str(&format!("  held: metric {} was left, ", hold.left));
-                        text.push_str(&format!("another one is used in {} s\n", hold.remaining_s));
+                    for Hold { policy: held, family: of, left, remaining_s } in holds(snapshot) {
+                        if held == policy.name && of == family {
+                            text.push_str(&format!(
+                                "  held: metric {left} was left, another one is used in {remaining_s} s\n"
+                            ));
+                        }
                     }
                 }
             }
@@ -38,7 +41,11 @@ pub fn policies_text(snapshot: &Snapshot) -> String {
 pub fn policies_json(snapshot: &Snapshot) -> Json {
     let mut object = Object::new();
     if snapshot.config.policies.iter().any(|policy| policy.sessions.hold_ms > 0) {
-        object.put("held", Json::Array(holds(snapshot).map(|hold| hold.json()).collect()));
+        let mut held = Vec::new();
+        for hold in holds(snapshot) {
+            held.push(hold.json());
+        }
+        object.put("held", Json::Array(held));
     }
     object.put("ipv4", shares_json(snapshot, Family::Ipv4));
     object.put("ipv6", shares_json(snapshot, Family::Ipv6));
@@ -73,10 +80,6 @@ struct Hold<'a> {
 }
 
 impl Hold<'_> {
-    fn is_of(&self, policy: &Policy, family: Family) -> bool {
-        self.policy == policy.name && self.family == family
-    }
-
     fn json(&self) -> Json {
         let mut object = Object::new();
         object.text("family", self.family.name());
@@ -87,18 +90,23 @@ impl Hold<'_> {
     }
 }
 
-fn holds(snapshot: &Snapshot) -> impl Iterator<Item = Hold<'_>> {
-    let held = snapshot.health.tiers.iter().filter(|tier| tier.is_held());
-    held.filter_map(|tier| {
+fn holds(snapshot: &Snapshot) -> Vec<Hold<'_>> {
+    let mut holds = Vec::new();
+    for tier in &snapshot.health.tiers {
         // One that is over and still stands only waits for something to use.
-        let left = tier.left.filter(|left| left.until.as_secs() > snapshot.uptime_s)?;
-        Some(Hold {
-            policy: &tier.policy,
-            family: tier.family,
-            left: left.tier,
-            remaining_s: left.until.as_secs().saturating_sub(snapshot.uptime_s),
-        })
-    })
+        if let Some(left) = tier.left
+            && tier.is_held()
+            && left.until.as_secs() > snapshot.uptime_s
+        {
+            holds.push(Hold {
+                policy: &tier.policy,
+                family: tier.family,
+                left: left.tier,
+                remaining_s: left.until.as_secs() - snapshot.uptime_s,
+            });
+        }
+    }
+    holds
 }
 
 /// Each policy in each family it has members in: every member with its share when all uplinks work, and now.
@@ -106,10 +114,10 @@ fn holds(snapshot: &Snapshot) -> impl Iterator<Item = Hold<'_>> {
 pub fn members_json(snapshot: &Snapshot, only: Option<&str>) -> Json {
     let uplinks = uplinks(&snapshot.config, &snapshot.network, &snapshot.health);
     let mut found = Vec::new();
-    for policy in snapshot.config.policies.iter().filter(|one| only.is_none_or(|only| only == one.name)) {
+    for policy in &snapshot.config.policies {
         for family in Family::BOTH {
             let members = members(snapshot, policy, family);
-            if members.is_empty() {
+            if members.is_empty() || only.is_some_and(|only| only != policy.name) {
                 continue;
             }
             let mut object = Object::new();
@@ -165,28 +173,37 @@ fn members_now(
 }
 
 fn members<'a>(snapshot: &Snapshot, policy: &'a Policy, family: Family) -> Vec<&'a Member> {
-    let is_of = |name: &str| snapshot.config.interface(name).is_some_and(|one| one.family == family);
-    policy.members.iter().filter(|member| is_of(&member.interface)).collect()
+    let mut members = Vec::new();
+    for member in &policy.members {
+        if snapshot.config.interface(&member.interface).is_some_and(|one| one.family == family) {
+            members.push(member);
+        }
+    }
+    members
 }
 
 /// The shares of the lowest metric among those that carry traffic; the others have none. A weight so small
 /// that it rounds to nothing counts as one.
 fn permilles(members: &[&Member], carrying: &[&str]) -> Vec<u64> {
     let carries = |member: &Member| carrying.contains(&&*member.interface);
-    let tier = members.iter().filter(|member| carries(member)).map(|member| member.metric).min();
-    let is_used = |member: &Member| carries(member) && Some(member.metric) == tier;
-    let total: u64 =
-        members.iter().filter(|member| is_used(member)).map(|member| u64::from(member.weight)).sum();
-    let share = |member: &Member| match is_used(member) {
-        true => (u64::from(member.weight) * 1000).checked_div(total).unwrap_or(0).max(1),
+    let mut lowest = u32::MAX;
+    for member in members {
+        if carries(member) {
+            lowest = lowest.min(member.metric);
+        }
+    }
+    let weight = |member: &Member| match carries(member) && member.metric == lowest {
+        true => u64::from(member.weight),
         false => 0,
     };
-    members.iter().map(|member| share(member)).collect()
-}
-
-fn families(snapshot: &Snapshot) -> impl Iterator<Item = Family> {
-    let has_ipv6 = snapshot.network.has_ipv6;
-    Family::BOTH.into_iter().filter(move |family| *family == Family::Ipv4 || has_ipv6)
+    let total: u64 = members.iter().map(|member| weight(member)).sum();
+    let mut permilles = Vec::new();
+    for member in members {
+        let is_used = carries(member) && member.metric == lowest;
+        let share = (weight(member) * 1000).checked_div(total).unwrap_or(0);
+        permilles.push(if is_used { share.max(1) } else { 0 });
+    }
+    permilles
 }
 
 /// Policies whose chain the kernel holds, by name.

@@ -7,7 +7,15 @@ use crate::health::{Detection, detection_time, probe_bytes_per_hour, recovery_ti
 
 /// A line for each interface that is probed.
 pub fn promises_text(config: &Config) -> String {
-    config.interfaces.iter().filter(|interface| interface.enabled).filter_map(promise).collect()
+    let mut text = String::new();
+    for interface in &config.interfaces {
+        if interface.enabled
+            && let Some(promise) = promise(interface)
+        {
+            text.push_str(&promise);
+        }
+    }
+    text
 }
 
 fn promise(interface: &Interface) -> Option<String> {

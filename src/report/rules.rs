@@ -7,15 +7,13 @@ use crate::config::{Protocol, Rule, Target};
 use crate::json::{Json, Object};
 use crate::plan::{counter_chain, protocol_number};
 
-use super::Snapshot;
+use super::{Snapshot, families};
 
 /// With `is_verbose` each line ends with the rule's name and what the shell package never showed: which
 /// special target, sticky timeout.
 pub fn rules_text(snapshot: &Snapshot, is_verbose: bool) -> String {
     let mut text = String::new();
-    for family in
-        Family::BOTH.into_iter().filter(|family| *family == Family::Ipv4 || snapshot.network.has_ipv6)
-    {
+    for &family in families(snapshot) {
         text.push_str(&format!("Active {family} user rules:\n"));
         for rule in &snapshot.config.rules {
             let Some((packets, bytes)) = counter(snapshot, rule, family) else { continue };

@@ -55,20 +55,24 @@ pub fn top_lines(picture: &Picture, screen: Screen) -> Vec<String> {
     let gap = screen.columns.saturating_sub(width(title) + width(&picture.corner)).max(1);
     lines.push(cut(&format!("{title}{}{}", " ".repeat(gap), picture.corner), screen.columns));
     lines.push(head(screen));
-    lines.extend(picture.uplinks.iter().map(|row| line(row, screen)));
+    for row in &picture.uplinks {
+        lines.push(line(row, screen));
+    }
     if !picture.policies.is_empty() {
         lines.push(String::new());
-        let name = picture.policies.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(24);
-        lines.extend(
-            picture
-                .policies
-                .iter()
-                .map(|(policy, shares)| cut(&format!("{} {shares}", padded(policy, name)), screen.columns)),
-        );
+        let mut name = 0;
+        for (policy, _) in &picture.policies {
+            name = name.max(width(policy)).min(24);
+        }
+        for (policy, shares) in &picture.policies {
+            lines.push(cut(&format!("{} {shares}", padded(policy, name)), screen.columns));
+        }
     }
     if !picture.events.is_empty() {
         lines.push(String::new());
-        lines.extend(picture.events.iter().map(|event| cut(event, screen.columns)));
+        for event in &picture.events {
+            lines.push(cut(event, screen.columns));
+        }
     }
     if screen.rows > 0 {
         lines.truncate(screen.rows);
@@ -135,12 +139,19 @@ fn line(row: &Row, screen: Screen) -> String {
 /// The newest probes, scaled to the slowest of them.
 pub fn sparkline(probes: &[Option<u64>], columns: usize) -> String {
     let shown = probes.get(probes.len().saturating_sub(columns)..).unwrap_or_default();
-    let slowest = shown.iter().flatten().max().copied().unwrap_or(0).max(1);
+    let mut slowest = 1;
+    for time in shown.iter().flatten() {
+        slowest = slowest.max(*time);
+    }
     let bar = |time: u64| {
         let step = time.saturating_mul(BARS.len() as u64 - 1) / slowest;
         usize::try_from(step).ok().and_then(|step| BARS.get(step)).copied().unwrap_or(' ')
     };
-    shown.iter().map(|probe| probe.map_or(LOST, bar)).collect()
+    let mut line = String::new();
+    for probe in shown {
+        line.push(probe.map_or(LOST, bar));
+    }
+    line
 }
 
 /// `59s`, `12m03s`, `5h07m`, `12d03h`.

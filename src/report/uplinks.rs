@@ -91,10 +91,14 @@ fn put_attachment(snapshot: &Snapshot, traffic: &[Traffic], interface: &Interfac
 }
 
 fn default_route<'a>(network: &'a Network, device: &str, family: Family) -> Option<&'a Route> {
-    let routes = network.routes.iter();
-    let ways_out = routes.filter(|route| {
+    let mut best: Option<&Route> = None;
+    for route in &network.routes {
         let leads_out = route.hops.iter().any(|hop| hop.device.as_deref() == Some(device));
-        route.table == TABLE_MAIN && route.family == family && route.is_default() && leads_out
-    });
-    ways_out.min_by_key(|route| route.metric)
+        let is_way_out =
+            route.table == TABLE_MAIN && route.family == family && route.is_default() && leads_out;
+        if is_way_out && best.is_none_or(|best| route.metric < best.metric) {
+            best = Some(route);
+        }
+    }
+    best
 }

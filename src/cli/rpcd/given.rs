@@ -21,7 +21,7 @@ pub const LIST: &str = r#"{
 "test_result": {"id": 32}
 }"#;
 
-const LONGEST: u64 = 64 * 1024;
+const LONGEST: usize = 64 * 1024;
 
 pub struct Given {
     members: Object,
@@ -107,8 +107,9 @@ fn fault(example: &Json, given: &Json) -> Option<&'static str> {
 fn text_by_stdin() -> String {
     let mut arguments = Vec::new();
     let mut piece = [0; 1024];
-    let mut stdin = std::io::stdin().lock().take(LONGEST);
-    while let Ok(length @ 1..) = stdin.read(&mut piece) {
+    while arguments.len() < LONGEST
+        && let Ok(length @ 1..) = std::io::stdin().read(&mut piece)
+    {
         arguments.extend_from_slice(piece.get(..length).unwrap_or_default());
         let text = String::from_utf8_lossy(&arguments);
         let is_unfinished = json::read(&text).is_err_and(|mistake| mistake.is_unfinished);
