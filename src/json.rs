@@ -185,7 +185,10 @@ impl Object {
     /// For objects whose members have no order of their own.
     #[inline(never)]
     pub fn sort(&mut self) {
-        self.members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, value) in std::mem::take(&mut self.members) {
+            let place = self.members.partition_point(|(known, _)| *known <= name);
+            self.members.insert(place, (name, value));
+        }
     }
 }
 

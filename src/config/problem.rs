@@ -160,10 +160,12 @@ pub(super) fn shown(value: &str) -> String {
             text.push('…');
             break;
         }
-        if letter.is_control() {
-            text.push_str(&letter.escape_default().to_string());
-        } else {
-            text.push(letter);
+        match letter {
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            _ if letter.is_control() => text.push_str(&format!("\\u{{{:x}}}", u32::from(letter))),
+            _ => text.push(letter),
         }
     }
     text
