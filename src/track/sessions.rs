@@ -173,7 +173,8 @@ impl Tracker {
             let name = format!("policy {} ({})", stand.policy, stand.family);
             match (was.and_then(|was| was.held_until), stand.held_until) {
                 (None, Some(until)) => {
-                    let seconds = (until.saturating_sub(now) + Duration::from_millis(500)).as_secs();
+                    let half = Duration::from_millis(500);
+                    let seconds = until.saturating_sub(now).saturating_add(half).as_secs();
                     told.push(("hold", format!("{name} left its tier: no other one for {seconds} s")));
                 }
                 (Some(_), None) => told.push(match stand.tier {
