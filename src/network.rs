@@ -14,7 +14,7 @@ mod written;
 use std::net::IpAddr;
 
 pub(crate) use route::sort_routes;
-pub use route::{Hop, MetricValue, Route, RouteKey, RouteKind, attribute, listing, scope};
+pub use route::{Hop, MetricValue, Route, RouteKey, RouteKind, attribute, listing, scope, scope_name};
 pub(crate) use rule::sort_rules;
 pub use rule::{IpRule, RuleAction};
 

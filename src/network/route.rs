@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use crate::address::{Family, Prefix};
 use crate::sorted::{SortedMap, sort_by};
 
-pub use text::{RouteCommand, listing};
+pub(super) use text::write_protocol;
+pub use text::{RouteCommand, listing, scope_name};
 
 /// RTN_*: what the route does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,6 +234,6 @@ const PROTOCOLS: [(u8, &str); 12] = [
 ];
 
 /// The names iproute2 knows without a file of its own.
-pub(super) fn protocol_name(number: u8) -> Option<&'static str> {
+fn protocol_name(number: u8) -> Option<&'static str> {
     PROTOCOLS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::address::{Family, Prefix};
 use crate::sorted::{SortedMap, sort_by};
 
-use super::route::protocol_name;
+use super::route::write_protocol;
 use super::{TABLE_LOCAL, TABLE_MAIN};
 
 #[derive(Clone, Debug, Eq, PartialOrd, Ord)]
@@ -129,18 +129,22 @@ impl fmt::Display for RuleBody<'_> {
         let rule = self.0;
         write_selectors(f, rule)?;
         write_other_selectors(f, rule)?;
-        match rule.action {
-            RuleAction::Lookup(0) => {}
-            RuleAction::Lookup(TABLE_MAIN) => f.write_str(" lookup main")?,
-            RuleAction::Lookup(TABLE_LOCAL) => f.write_str(" lookup local")?,
-            RuleAction::Lookup(TABLE_DEFAULT) => f.write_str(" lookup default")?,
-            RuleAction::Lookup(table) => write!(f, " lookup {table}")?,
-            RuleAction::Blackhole => f.write_str(" blackhole")?,
-            RuleAction::Unreachable => f.write_str(" unreachable")?,
-            RuleAction::Prohibit => f.write_str(" prohibit")?,
-            RuleAction::Other(GOTO) => write!(f, " goto {}", rule.number(attribute::GOTO).unwrap_or(0))?,
-            RuleAction::Other(NOP) => f.write_str(" nop")?,
-            RuleAction::Other(number) => write!(f, " action {number}")?,
+        let (action, number) = match rule.action {
+            RuleAction::Lookup(0) => ("", None),
+            RuleAction::Lookup(TABLE_MAIN) => (" lookup main", None),
+            RuleAction::Lookup(TABLE_LOCAL) => (" lookup local", None),
+            RuleAction::Lookup(TABLE_DEFAULT) => (" lookup default", None),
+            RuleAction::Lookup(table) => (" lookup ", Some(table)),
+            RuleAction::Blackhole => (" blackhole", None),
+            RuleAction::Unreachable => (" unreachable", None),
+            RuleAction::Prohibit => (" prohibit", None),
+            RuleAction::Other(GOTO) => (" goto ", Some(rule.number(attribute::GOTO).unwrap_or(0))),
+            RuleAction::Other(NOP) => (" nop", None),
+            RuleAction::Other(number) => (" action ", Some(u32::from(number))),
+        };
+        f.write_str(action)?;
+        if let Some(number) = number {
+            write!(f, "{number}")?;
         }
         if let Some(length) = rule.number(attribute::SUPPRESS_LENGTH) {
             write!(f, " suppress_prefixlength {length}")?;
@@ -151,10 +155,7 @@ impl fmt::Display for RuleBody<'_> {
         // iproute2 hides "kernel" in rule listings, and so do we: every box has those three.
         match rule.protocol {
             0 | 2 => Ok(()),
-            number => match protocol_name(number) {
-                Some(name) => write!(f, " proto {name}"),
-                None => write!(f, " proto {number}"),
-            },
+            number => write_protocol(f, number),
         }
     }
 }

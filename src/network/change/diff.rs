@@ -191,7 +191,7 @@ fn canonical_routes(observed: &Observed<'_>, wanted: &[Route], leftovers: Leftov
 /// Every key that we want or hold a route of, in order.
 fn places(routes: &[(Side, Route)]) -> Vec<Place<'_>> {
     let mut in_order: Vec<&(Side, Route)> = routes.iter().collect();
-    in_order.sort_by(|one, other| one.1.key().cmp(&other.1.key()));
+    in_order.sort_by_key(|(_, route)| route.key());
     let mut places: Vec<Place> = Vec::new();
     let mut last = None;
     for (side, route) in in_order {

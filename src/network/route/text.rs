@@ -90,18 +90,12 @@ fn write_head(f: &mut Formatter<'_>, route: &Route) -> fmt::Result {
 /// From where the hop stands to the hops of a multipath route.
 fn write_tail(f: &mut Formatter<'_>, route: &Route) -> fmt::Result {
     if route.protocol != BOOT {
-        match protocol_name(route.protocol) {
-            Some(name) => write!(f, " proto {name}")?,
-            None => write!(f, " proto {}", route.protocol)?,
-        }
+        write_protocol(f, route.protocol)?;
     }
-    match route.scope {
-        scope::GLOBAL => {}
-        scope::LINK => f.write_str(" scope link")?,
-        scope::HOST => f.write_str(" scope host")?,
-        255 => f.write_str(" scope nowhere")?,
-        200 => f.write_str(" scope site")?,
-        number => write!(f, " scope {number}")?,
+    match scope_name(route.scope) {
+        _ if route.scope == scope::GLOBAL => {}
+        Some(name) => write!(f, " scope {name}")?,
+        None => write!(f, " scope {}", route.scope)?,
     }
     if let Some(source) = &route.preferred_source {
         write!(f, " src {source}")?;
@@ -121,6 +115,25 @@ fn write_tail(f: &mut Formatter<'_>, route: &Route) -> fmt::Result {
         write!(f, " pref {}", preference_name(preference.copied().unwrap_or(0)))?;
     }
     Ok(())
+}
+
+pub(in crate::network) fn write_protocol(f: &mut Formatter<'_>, number: u8) -> fmt::Result {
+    match protocol_name(number) {
+        Some(name) => write!(f, " proto {name}"),
+        None => write!(f, " proto {number}"),
+    }
+}
+
+/// iproute2's words.
+pub fn scope_name(number: u8) -> Option<&'static str> {
+    match number {
+        0 => Some("global"),
+        200 => Some("site"),
+        253 => Some("link"),
+        254 => Some("host"),
+        255 => Some("nowhere"),
+        _ => None,
+    }
 }
 
 fn write_multipath(f: &mut Formatter<'_>, route: &Route, separator: &str) -> fmt::Result {

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
 use crate::address::Family;
+use crate::network::scope_name;
 use crate::system::netlink::{self, Attributes, NetlinkError, Payload, Socket};
 
 use super::addresses::{self, GET_ADDRESS, NEW_ADDRESS, parse};
@@ -235,13 +236,9 @@ impl Display for ListedAddress {
         if let Some(broadcast) = &self.broadcast {
             write!(f, " brd {broadcast}")?;
         }
-        match self.scope {
-            0 => f.write_str(" scope global ")?,
-            200 => f.write_str(" scope site ")?,
-            253 => f.write_str(" scope link ")?,
-            254 => f.write_str(" scope host ")?,
-            255 => f.write_str(" scope nowhere ")?,
-            number => write!(f, " scope {number} ")?,
+        match scope_name(self.scope) {
+            Some(name) => write!(f, " scope {name} ")?,
+            None => write!(f, " scope {} ", self.scope)?,
         }
         // The name of the first says otherwise in each family.
         let secondary = if self.local.is_ipv4() { "secondary" } else { "temporary" };
