@@ -15,6 +15,7 @@ use crate::report::{
     internal_text, metrics_text, policies_json, policies_text, rules_json, rules_text, status_json,
     status_text,
 };
+use crate::system::directory::absolute;
 use crate::system::files::{Directories, uptime_s, write_atomically};
 use crate::system::netlink::NetlinkError;
 use crate::system::{host, settings, tracks};
@@ -89,7 +90,7 @@ pub(super) fn metrics(arguments: &Arguments) -> Result<ExitCode> {
         metrics_text(&snapshot()?, &asked.ok().flatten().unwrap_or_default(), &problem_counts(&problems));
     match &arguments.output {
         Some(path) => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let path = absolute(path).unwrap_or_else(|_| path.clone());
             write_atomically(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         None => print_as(arguments, &text, &Json::Plain(text.as_str().into())),

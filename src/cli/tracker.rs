@@ -51,7 +51,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
     let mut attempts = 1;
     let until = since_boot() + STARTING_TIME;
     while since_boot() < until {
-        if let Some(status) = child.try_wait().context("cannot wait for the tracker")? {
+        if let Some(status) = child.try_wait() {
             // Another one may have been quicker; or one that was just killed still held the lock.
             if directories.tracker_pid().is_none() {
                 if attempts == ATTEMPTS {

@@ -1,10 +1,11 @@
 //! This program once more, in the background, by itself or by procd; and ending such a one.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, absolute};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+
+use super::directory::{absolute, names_in};
+use super::launch::{Child, Launch};
 
 const PROCD: &str = "/sbin/procd";
 const INIT_SCRIPT: &str = "/etc/init.d/mwan3";
@@ -28,34 +29,38 @@ pub fn call_service(verb: &str) -> io::Result<Option<bool>> {
     if !is_procd_here() || !Path::new(INIT_SCRIPT).exists() {
         return Ok(None);
     }
-    let mut command = Command::new(INIT_SCRIPT);
-    command.arg(verb).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut script = Launch::new(OsStr::new(INIT_SCRIPT));
+    script.word(verb);
+    script.without_input();
+    script.without_output();
     if verb == "start" {
-        command.stderr(Stdio::null());
+        script.without_complaints();
     }
-    command.status().map(|status| Some(status.success()))
+    script.status().map(|status| Some(status.success()))
 }
 
 /// In a session of its own: no terminal's end ends it, and nobody waits for its output.
 pub fn start(arguments: &[&str]) -> io::Result<Child> {
     keep_descriptors_here();
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    for (name, path) in PATHS.iter().filter_map(|name| Some((name, std::env::var_os(name)?))) {
-        let path = if path.is_empty() { path } else { OsString::from(absolute(path)?) };
-        command.env(name, path);
+    let mut tracker = Launch::new(std::env::current_exe()?.as_os_str());
+    arguments.iter().for_each(|word| tracker.word(word));
+    for name in PATHS {
+        if let Some(path) = std::env::var_os(name).filter(|path| !path.is_empty()) {
+            tracker.set(name, absolute(Path::new(&path))?.as_os_str());
+        }
     }
-    // SAFETY: between fork and exec only async-signal-safe calls are made; setsid takes no pointers.
-    unsafe { command.pre_exec(|| if libc::setsid() < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }) };
-    command.spawn()
+    tracker.without_input();
+    tracker.without_output();
+    tracker.without_complaints();
+    tracker.in_own_session();
+    tracker.spawn()
 }
 
 /// A lock that our caller's shell holds by a descriptor must end with that shell, not with what we start.
 pub fn keep_descriptors_here() {
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let numbers = open.filter_map(|entry| entry.file_name().to_str()?.parse::<libc::c_int>().ok());
-    for fd in numbers.filter(|fd| *fd > 2).collect::<Vec<_>>() {
+    for name in names_in(Path::new("/proc/self/fd")).unwrap_or_default() {
+        let number: Option<libc::c_int> = name.to_str().and_then(|name| name.parse().ok());
+        let Some(fd) = number.filter(|fd| *fd > 2) else { continue };
         // SAFETY: fcntl with F_SETFD takes no pointers; a descriptor closed meanwhile is an error, no harm.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }

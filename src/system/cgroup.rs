@@ -14,6 +14,8 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
+use super::directory::names_in;
+
 pub use mounts::Hierarchy;
 
 const GROUP_PREFIX: &str = "mwan3-use.";
@@ -94,12 +96,8 @@ fn is_ours(name: Option<&OsStr>) -> bool {
 }
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
+    let names = names_in(directory).unwrap_or_default();
+    names.iter().map(|name| directory.join(name)).filter(|path| path.is_dir()).collect()
 }
 
 /// Any name becomes one path component; different names stay different.

@@ -15,6 +15,7 @@ use crate::mark::MarkMask;
 use crate::plan::{Health, TierInUse, Verdict};
 
 use super::clock::since_boot;
+use super::directory::remove_all;
 
 const CONFIG_DIR: &str = "/etc/config";
 const RUN_DIR: &str = "/var/run";
@@ -103,7 +104,7 @@ impl Directories {
 
     pub fn remove_state(&self) -> io::Result<()> {
         for directory in [self.state(), self.run.join("mwan3track")] {
-            match fs::remove_dir_all(&directory) {
+            match remove_all(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -216,7 +217,7 @@ impl Directories {
 
     /// Of an interface that is no longer configured nothing stays.
     pub fn forget(&self, interface: &str) {
-        let _ = fs::remove_dir_all(self.tracking(interface));
+        let _ = remove_all(&self.tracking(interface));
         let _ = fs::remove_file(self.interface_state(interface));
         let _ = fs::remove_file(self.taken_down(interface));
         let _ = fs::remove_file(self.damping(interface));
@@ -353,8 +354,10 @@ pub fn uptime_s() -> u64 {
 /// The host's own resolvers, but for those on this machine: they cannot be reached by a certain uplink.
 pub fn system_name_servers() -> Vec<IpAddr> {
     let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok())
-        .filter(|server| !server.is_loopback())
-        .collect()
+    name_servers(&text).filter(|server| !server.is_loopback()).collect()
+}
+
+/// Of a resolv.conf.
+pub fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    text.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok())
 }

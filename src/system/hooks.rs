@@ -4,21 +4,22 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::sorted::SortedMap;
 
 use super::background::keep_descriptors_here;
 use super::clock::since_boot;
-use super::poll::unblock_all_signals;
+use super::directory::names_in;
+use super::launch::{Child, Launch};
 
 const HOTPLUG_CALL: &str = "/sbin/hotplug-call";
 const USER_SCRIPT: &str = "/etc/mwan3.user";
 const HOOK_FOLDER: &str = "/etc/mwan3/hooks.d";
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// Of what starts with an empty environment.
+pub const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// netifd runs hotplug scripts one at a time, for all interfaces: ours must end before the tracker ends them all.
 const USER_SCRIPT_LIMIT: Duration = Duration::from_secs(50);
 /// A script that hangs must not let events pile up without bound; the newest matter most.
@@ -58,7 +59,7 @@ pub struct Hooks {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Command>,
+    waiting: VecDeque<Launch>,
     running: Option<(Child, Duration)>,
 }
 
@@ -109,8 +110,8 @@ impl Hooks {
         }
         for (child, _) in self.queues.values_mut().filter_map(|queue| queue.running.as_mut()) {
             log::warn!("a script did not end within {} s and is stopped", time_limit.as_secs());
-            kill_group(child);
-            let _ = child.wait();
+            child.kill_group();
+            child.wait();
         }
     }
 }
@@ -119,23 +120,24 @@ impl Queue {
     fn advance(&mut self, now: Duration) {
         if let Some((child, limit)) = &mut self.running {
             match child.try_wait() {
-                Ok(None) if now < *limit => return,
-                Ok(None) => {
+                None if now < *limit => return,
+                None => {
                     log::warn!("a script did not end within {} s and is stopped", TIME_LIMIT.as_secs());
-                    kill_group(child);
-                    let _ = child.wait();
+                    child.kill_group();
+                    child.wait();
                 }
-                _ => {}
+                Some(_) => {}
             }
             self.running = None;
         }
         while let Some(mut command) = self.waiting.pop_front() {
-            match command.process_group(0).spawn() {
+            command.in_own_group();
+            match command.spawn() {
                 Ok(child) => {
                     self.running = Some((child, now.saturating_add(TIME_LIMIT)));
                     return;
                 }
-                Err(error) => log::warn!("cannot run {}: {error}", command.get_program().to_string_lossy()),
+                Err(error) => log::warn!("cannot run {}: {error}", command.program()),
             }
         }
     }
@@ -163,14 +165,14 @@ pub fn run_user_script(notice: &Notice) -> io::Result<()> {
     make_executable(&user);
     let mut child = prepared(&user, notice).spawn()?;
     let end = since_boot().saturating_add(USER_SCRIPT_LIMIT);
-    while child.try_wait()?.is_none() {
+    while child.try_wait().is_none() {
         if since_boot() >= end {
             log::warn!(
                 "{} did not end within {} s and is stopped",
                 user.display(),
                 USER_SCRIPT_LIMIT.as_secs()
             );
-            let _ = child.kill();
+            child.kill();
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -178,32 +180,26 @@ pub fn run_user_script(notice: &Notice) -> io::Result<()> {
 }
 
 /// hotplug-call reaches every package's scripts, /etc/mwan3.user among them; without it we call ours.
-fn commands(notice: &Notice) -> Vec<Command> {
+fn commands(notice: &Notice) -> Vec<Launch> {
     let hotplug = place("MWAN3_HOTPLUG_CALL", HOTPLUG_CALL);
     if hotplug.is_file() {
         let mut command = prepared(&hotplug, notice);
         // It sets a PATH of its own.
-        command.arg("iface").envs(notice.for_hotplug.iter().map(|(name, value)| (name, value)));
+        command.word("iface");
+        notice.for_hotplug.iter().for_each(|(name, value)| command.set(name, value.as_ref()));
         return vec![command];
     }
     let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
     let hooks = place("MWAN3_HOOK_DIR", HOOK_FOLDER);
-    let mut scripts: Vec<PathBuf> = std::fs::read_dir(hooks)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_executable(path))
-        .collect();
-    scripts.sort();
     let mut commands = Vec::new();
     if user.is_file() {
         make_executable(&user);
         commands.push(prepared(&user, notice));
     }
-    for script in scripts {
+    for script in executables_in(&hooks).unwrap_or_default() {
         let mut command = prepared(&script, notice);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.envs(notice.for_hotplug.iter().map(|(name, value)| (name, value)));
+        command.set("PATH", PATH.as_ref());
+        notice.for_hotplug.iter().for_each(|(name, value)| command.set(name, value.as_ref()));
         commands.push(command);
     }
     commands
@@ -213,14 +209,10 @@ fn place(variable: &str, usual: &str) -> PathBuf {
     std::env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from)
 }
 
-fn prepared(script: &Path, notice: &Notice) -> Command {
-    let mut command = Command::new(script);
-    command
-        .env_clear()
-        .envs(notice.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null());
-    // SAFETY: between fork and exec only async-signal-safe calls are made.
-    unsafe { command.pre_exec(unblock_all_signals) };
+fn prepared(script: &Path, notice: &Notice) -> Launch {
+    let mut command = Launch::with_nothing(script.as_os_str());
+    notice.environment.iter().for_each(|(name, value)| command.set(name, value.as_ref()));
+    command.without_input();
     command
 }
 
@@ -231,14 +223,14 @@ fn make_executable(script: &Path) {
     }
 }
 
+/// In the order of their names.
+pub fn executables_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut names = names_in(folder)?;
+    names.sort();
+    Ok(names.iter().map(|name| folder.join(name)).filter(|path| is_executable(path)).collect())
+}
+
 pub fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path)
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-fn kill_group(child: &Child) {
-    if let Ok(pid) = i32::try_from(child.id()) {
-        // SAFETY: kill takes no pointers; the group is our own child's, which has not been waited for yet.
-        unsafe { libc::kill(-pid, libc::SIGKILL) };
-    }
 }

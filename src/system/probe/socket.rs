@@ -20,7 +20,7 @@ const ICMP_FILTER: libc::c_int = 1;
 const CONTROL_BYTES: usize = 256;
 
 /// Never blocks, not even before the kernel has gathered enough entropy at boot.
-pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
+pub(in crate::system) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     // SAFETY: the kernel writes at most N bytes into an array of N bytes.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, libc::GRND_INSECURE) };
