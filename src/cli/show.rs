@@ -15,9 +15,9 @@ use crate::report::{
     internal_text, metrics_text, policies_json, policies_text, rules_json, rules_text, status_json,
     status_text,
 };
-use crate::system::directory::absolute;
 use crate::system::files::{Directories, uptime_s, write_atomically};
 use crate::system::netlink::NetlinkError;
+use crate::system::paths::absolute;
 use crate::system::{host, settings, tracks};
 
 use super::ExitCode;

@@ -8,6 +8,7 @@ use crate::control::ask;
 use crate::system::background::{self, Ended};
 use crate::system::clock::since_boot;
 use crate::system::files::Directories;
+use crate::system::poll::pause;
 
 /// It answers within milliseconds, unless something holds the run directory's lock.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -57,7 +58,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
                 if attempts == ATTEMPTS {
                     bail!("the tracker did not start ({status}); 'mwan3 track' says why");
                 }
-                std::thread::sleep(PAUSE);
+                pause(PAUSE);
                 child = spawn()?;
                 attempts += 1;
             }
@@ -65,7 +66,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
         if tell(directories, "stats") {
             return Ok(());
         }
-        std::thread::sleep(STEP);
+        pause(STEP);
     }
     bail!("the tracker does not answer")
 }
@@ -92,7 +93,7 @@ fn is_gone(directories: &Directories) -> bool {
         if since_boot() >= until {
             return false;
         }
-        std::thread::sleep(STEP);
+        pause(STEP);
     }
     true
 }

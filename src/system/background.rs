@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use super::directory::{absolute, names_in};
 use super::launch::{Child, Launch};
+use super::paths::{absolute, exists, names_in, read};
+use super::process::variable;
 
 const PROCD: &str = "/sbin/procd";
 const INIT_SCRIPT: &str = "/etc/init.d/mwan3";
@@ -20,13 +21,13 @@ const PATHS: [&str; 6] = [
 ];
 
 pub fn is_procd_here() -> bool {
-    Path::new(PROCD).exists()
+    exists(Path::new(PROCD))
 }
 
 /// By OpenWrt's means: procd starts the tracker and keeps it alive, or lets go of it. Whether that went well; `None`
 /// without such a service. What it has to say a command says itself.
 pub fn call_service(verb: &str) -> io::Result<Option<bool>> {
-    if !is_procd_here() || !Path::new(INIT_SCRIPT).exists() {
+    if !is_procd_here() || !exists(Path::new(INIT_SCRIPT)) {
         return Ok(None);
     }
     let mut script = Launch::new(OsStr::new(INIT_SCRIPT));
@@ -45,7 +46,7 @@ pub fn start(arguments: &[&str]) -> io::Result<Child> {
     let mut tracker = Launch::new(std::env::current_exe()?.as_os_str());
     arguments.iter().for_each(|word| tracker.word(word));
     for name in PATHS {
-        if let Some(path) = std::env::var_os(name).filter(|path| !path.is_empty()) {
+        if let Some(path) = variable(name).filter(|path| !path.is_empty()) {
             tracker.set(name, absolute(Path::new(&path))?.as_os_str());
         }
     }
@@ -74,7 +75,7 @@ pub enum Ended {
 }
 
 pub fn end(pid: u32, forcefully: bool) -> Ended {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = read(Path::new(&format!("/proc/{pid}/cmdline"))).unwrap_or_default();
     let is_tracker = line.split(|byte| *byte == 0).any(|word| word == b"track");
     let Some(pid) = i32::try_from(pid).ok().filter(|pid| is_tracker && *pid > 1) else {
         return Ended::NotOurs;

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::deliver::unix_time_s;
-use super::files::{read_file, read_line};
+use super::files::read_line;
+use super::paths::read_file;
+use super::process::variable;
 
 pub fn since_boot() -> Duration {
     // SAFETY: an all-zero timespec is a valid value of that plain C struct.
@@ -38,7 +40,7 @@ pub fn local_minute_of_day() -> u32 {
 
 /// East of Greenwich. Looked up anew each time: people set their time zone while we run.
 fn offset_s(now: i64) -> i64 {
-    let zone = match std::env::var_os("TZ") {
+    let zone = match variable("TZ") {
         Some(zone) => zone.into_vec(),
         None => match read_line(Path::new(ZONE_FILE)) {
             Some(zone) => zone.trim().as_bytes().to_vec(),

@@ -14,8 +14,9 @@ use crate::config::{Alert, AlertMethod};
 pub use courier::Courier;
 
 use super::files::write_atomically;
-use super::hooks::{PATH, executables_in, is_executable};
+use super::hooks::PATH;
 use super::launch::Launch;
+use super::paths::{executables_in, is_executable, text_of};
 
 /// For each step of a conversation with a server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,7 +46,7 @@ pub fn write_status_file(path: &str, text: &str) -> Result<(), String> {
 }
 
 pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = text_of(Path::new("/proc/sys/kernel/hostname"));
     let name = name.trim();
     if name.is_empty() || name == "(none)" { "router".to_owned() } else { name.to_owned() }
 }

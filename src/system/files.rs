@@ -2,10 +2,9 @@
 //! the lock. Paths and formats are a contract (docs/marks-and-tables.md); everything is written atomically.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +14,9 @@ use crate::mark::MarkMask;
 use crate::plan::{Health, TierInUse, Verdict};
 
 use super::clock::since_boot;
-use super::directory::remove_all;
+use super::paths::{exists, make_directory, read, read_file, remove_all, text_of};
+use super::poll::pause;
+use super::process::variable;
 
 const CONFIG_DIR: &str = "/etc/config";
 const RUN_DIR: &str = "/var/run";
@@ -36,7 +37,7 @@ impl Directories {
     /// `UCI_CONFIG_DIR` and `MWAN3_RUN_DIR` move the directories; a moved configuration has no overlays but
     /// the one in `UCI_DELTA_DIR`.
     pub fn from_environment() -> Directories {
-        let moved = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let moved = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let config = moved("UCI_CONFIG_DIR");
         let deltas = match (moved("UCI_DELTA_DIR"), &config) {
             (Some(delta), _) => vec![delta],
@@ -86,7 +87,7 @@ impl Directories {
 
     /// As the first attempt to load a table has shown; forgotten at a stop.
     pub fn lacks_nat(&self) -> bool {
-        self.state().join("no_nat").exists()
+        exists(&self.state().join("no_nat"))
     }
 
     pub fn note_lack_of_nat(&self) -> io::Result<()> {
@@ -94,11 +95,11 @@ impl Directories {
     }
 
     pub fn is_running(&self) -> bool {
-        self.state().join("mmx_mask").exists()
+        exists(&self.state().join("mmx_mask"))
     }
 
     pub fn mark_running(&self, mask: MarkMask) -> io::Result<()> {
-        fs::create_dir_all(self.state().join("iface_state"))?;
+        make_directory(&self.state().join("iface_state"))?;
         write_atomically(&self.state().join("mmx_mask"), &format!("{mask}\n"))
     }
 
@@ -116,7 +117,7 @@ impl Directories {
     pub fn health(&self, config: &Config) -> Health {
         let verdict = |one: &Interface| Some((one.name.clone(), self.verdict(one)?));
         let mut health: Health = config.interfaces.iter().filter_map(verdict).collect();
-        let text = fs::read_to_string(self.policy_tiers()).unwrap_or_default();
+        let text = text_of(&self.policy_tiers());
         health.tiers = text.lines().filter_map(TierInUse::parse).collect();
         health
     }
@@ -133,7 +134,7 @@ impl Directories {
 
     fn verdict(&self, interface: &Interface) -> Option<Verdict> {
         let name = &*interface.name;
-        if self.taken_down(name).exists() {
+        if exists(&self.taken_down(name)) {
             return Some(Verdict::TakenDown);
         }
         let is_waiting =
@@ -152,7 +153,7 @@ impl Directories {
     pub fn write_interface_state(&self, interface: &str, is_online: bool) -> io::Result<()> {
         let path = self.interface_state(interface);
         let text = if is_online { "online\n" } else { "offline\n" };
-        if fs::read(&path).is_ok_and(|held| held == text.as_bytes()) {
+        if read(&path).is_ok_and(|held| held == text.as_bytes()) {
             return Ok(());
         }
         write_atomically(&path, text)
@@ -164,7 +165,7 @@ impl Directories {
     }
 
     pub fn read_draining(&self) -> String {
-        fs::read_to_string(self.draining()).unwrap_or_default()
+        text_of(&self.draining())
     }
 
     pub fn write_draining(&self, text: &str) -> io::Result<()> {
@@ -254,7 +255,7 @@ impl Directories {
 
     /// For the one tracker; `None` while another has it.
     pub fn lock_tracker(&self) -> io::Result<Option<Lock>> {
-        fs::create_dir_all(&self.run)?;
+        make_directory(&self.run)?;
         let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3track.lock"))?;
         // SAFETY: flock takes a live descriptor and no pointers.
         if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
@@ -278,7 +279,7 @@ impl Directories {
     /// Waits for its turn, but not for one that never comes: a stopped process must not stop the others. The
     /// lock ends with the value, also when the process dies.
     pub fn lock(&self) -> io::Result<Lock> {
-        fs::create_dir_all(&self.run)?;
+        make_directory(&self.run)?;
         let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3.lock"))?;
         let until = since_boot() + LOCK_PATIENCE;
         loop {
@@ -291,7 +292,7 @@ impl Directories {
             if !is_held || since_boot() >= until {
                 return Err(error);
             }
-            std::thread::sleep(LOCK_STEP);
+            pause(LOCK_STEP);
         }
     }
 }
@@ -302,19 +303,8 @@ pub struct Lock {
     _file: fs::File,
 }
 
-/// Of files only: a pipe or a device in the place of one would be read for ever.
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
-    Ok(content)
-}
-
 pub fn read_line(path: &Path) -> Option<String> {
-    let bytes = fs::read(path).ok()?;
+    let bytes = read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).lines().next().unwrap_or("").to_owned())
 }
 
@@ -328,7 +318,7 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let scratch = directory.join(format!(".{name}.{}", std::process::id()));
     let written = fs::write(&scratch, text).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => fs::create_dir_all(directory).and_then(|()| fs::write(&scratch, text)),
+        io::ErrorKind::NotFound => make_directory(directory).and_then(|()| fs::write(&scratch, text)),
         _ => Err(error),
     });
     written.and_then(|()| fs::rename(&scratch, path))
@@ -336,7 +326,7 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
 
 /// Every device with the bytes it has received and sent.
 pub fn device_traffic() -> Vec<(String, u64, u64)> {
-    let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let text = text_of(Path::new("/proc/net/dev"));
     let device = |line: &str| {
         let (name, numbers) = line.split_once(':')?;
         let mut numbers = numbers.split_whitespace();
@@ -353,7 +343,7 @@ pub fn uptime_s() -> u64 {
 
 /// The host's own resolvers, but for those on this machine: they cannot be reached by a certain uplink.
 pub fn system_name_servers() -> Vec<IpAddr> {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let text = text_of(Path::new("/etc/resolv.conf"));
     name_servers(&text).filter(|server| !server.is_loopback()).collect()
 }
 

@@ -11,8 +11,10 @@ use crate::sorted::SortedMap;
 
 use super::background::keep_descriptors_here;
 use super::clock::since_boot;
-use super::directory::names_in;
 use super::launch::{Child, Launch};
+use super::paths::{executables_in, is_executable, is_file};
+use super::poll::pause;
+use super::process;
 
 const HOTPLUG_CALL: &str = "/sbin/hotplug-call";
 const USER_SCRIPT: &str = "/etc/mwan3.user";
@@ -105,7 +107,7 @@ impl Hooks {
     fn run_to_the_end(&mut self, time_limit: Duration) {
         let end = since_boot().saturating_add(time_limit);
         while !self.is_idle() && since_boot() < end {
-            std::thread::sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
             self.advance(since_boot());
         }
         for (child, _) in self.queues.values_mut().filter_map(|queue| queue.running.as_mut()) {
@@ -159,7 +161,7 @@ pub fn run_now(notices: &[Notice], time_limit: Duration) {
 /// hotplug-call with all it started ends this, too.
 pub fn run_user_script(notice: &Notice) -> io::Result<()> {
     let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
-    if !user.is_file() {
+    if !is_file(&user) {
         return Ok(());
     }
     make_executable(&user);
@@ -174,7 +176,7 @@ pub fn run_user_script(notice: &Notice) -> io::Result<()> {
             );
             child.kill();
         }
-        std::thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
     Ok(())
 }
@@ -182,7 +184,7 @@ pub fn run_user_script(notice: &Notice) -> io::Result<()> {
 /// hotplug-call reaches every package's scripts, /etc/mwan3.user among them; without it we call ours.
 fn commands(notice: &Notice) -> Vec<Launch> {
     let hotplug = place("MWAN3_HOTPLUG_CALL", HOTPLUG_CALL);
-    if hotplug.is_file() {
+    if is_file(&hotplug) {
         let mut command = prepared(&hotplug, notice);
         // It sets a PATH of its own.
         command.word("iface");
@@ -192,7 +194,7 @@ fn commands(notice: &Notice) -> Vec<Launch> {
     let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
     let hooks = place("MWAN3_HOOK_DIR", HOOK_FOLDER);
     let mut commands = Vec::new();
-    if user.is_file() {
+    if is_file(&user) {
         make_executable(&user);
         commands.push(prepared(&user, notice));
     }
@@ -206,7 +208,7 @@ fn commands(notice: &Notice) -> Vec<Launch> {
 }
 
 fn place(variable: &str, usual: &str) -> PathBuf {
-    std::env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from)
+    process::variable(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from)
 }
 
 fn prepared(script: &Path, notice: &Notice) -> Launch {
@@ -221,16 +223,4 @@ fn make_executable(script: &Path) {
     if !is_executable(script) {
         let _ = std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755));
     }
-}
-
-/// In the order of their names.
-pub fn executables_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut names = names_in(folder)?;
-    names.sort();
-    Ok(names.iter().map(|name| folder.join(name)).filter(|path| is_executable(path)).collect())
-}
-
-pub fn is_executable(path: &Path) -> bool {
-    std::fs::metadata(path)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use super::paths::{insert_in_order, read_to_end};
+use super::process::environment;
 use image::Image;
 
 /// What a shell says of what cannot be executed. The reason is told by a pipe.
@@ -48,9 +50,7 @@ pub struct Launch {
 impl Launch {
     pub fn new(program: &OsStr) -> Launch {
         let mut launch = Launch::with_nothing(program);
-        for (name, value) in std::env::vars_os() {
-            launch.environment.push(entry(&name, &value));
-        }
+        launch.environment.extend(environment().map(OsStr::to_owned));
         launch
     }
 
@@ -79,10 +79,13 @@ impl Launch {
     }
 
     pub fn set(&mut self, name: &str, value: &OsStr) {
-        let entry = entry(name.as_ref(), value);
+        let mut entry = OsString::from(name);
+        entry.push("=");
+        entry.push(value);
         let start = entry.as_bytes().get(..=name.len()).unwrap_or_default();
         self.environment.retain(|held| !held.as_bytes().starts_with(start));
-        self.environment.push(entry);
+        // The order is nobody's business, but it shall be the same each time.
+        insert_in_order(&mut self.environment, entry);
     }
 
     pub fn without_input(&mut self) {
@@ -149,10 +152,9 @@ impl Launch {
         // A program that stops reading tells why below.
         let _ = feeder.write_all(input);
         drop(feeder);
-        let mut complaints = Vec::new();
-        let heard = listener.read_to_end(&mut complaints);
+        let complaints = read_to_end(&mut listener);
         let status = child.wait();
-        heard.map(|_| (status, complaints))
+        Ok((status, complaints?))
     }
 
     /// Replaces this process: same number, its own exit status. Returns only where that failed.
@@ -183,17 +185,15 @@ impl Launch {
     }
 }
 
-fn entry(name: &OsStr, value: &OsStr) -> OsString {
-    let mut entry = name.to_owned();
-    entry.push("=");
-    entry.push(value);
-    entry
+unsafe extern "C" {
+    /// As `fork`, but for the care that programs of several threads need.
+    fn _Fork() -> libc::pid_t;
 }
 
 /// A copy of this process; `None` in the copy.
 pub fn fork() -> io::Result<Option<Child>> {
     // SAFETY: this process has one thread, so the copy may go on as a normal program.
-    match unsafe { libc::fork() } {
+    match unsafe { _Fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),
         pid => Ok(Some(Child { pid, ended: None })),

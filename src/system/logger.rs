@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::process::variable;
+
 const SOCKET: &str = "/dev/log";
 /// What logd keeps of a line.
 const LONGEST: usize = 1024;
@@ -21,7 +23,7 @@ static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 
 /// `MWAN3_LOG` (error, warn, info, debug, off) sets the level; info by default.
 pub fn init() {
-    let level = std::env::var("MWAN3_LOG").ok().and_then(|text| text.parse().ok());
+    let level = variable("MWAN3_LOG").and_then(|text| text.to_str()?.parse().ok());
     let socket = UnixDatagram::unbound().ok().filter(|socket| socket.set_nonblocking(true).is_ok());
     DESCRIPTOR.store(socket.as_ref().map_or(-1, AsRawFd::as_raw_fd), Ordering::Relaxed);
     if log::set_boxed_logger(Box::new(Syslog { socket })).is_ok() {

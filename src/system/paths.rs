@@ -81,7 +81,11 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Empty where there is none, and where it is no text.
 pub fn text_of(path: &Path) -> String {
-    String::from_utf8(read(path).unwrap_or_default()).unwrap_or_default()
+    read_text(path).unwrap_or_default()
+}
+
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
 }
 
 pub fn read_to_end(source: &mut dyn Read) -> io::Result<Vec<u8>> {
@@ -97,11 +101,8 @@ pub fn read_to_end(source: &mut dyn Read) -> io::Result<Vec<u8>> {
     }
 }
 
-/// In the order of their names.
 pub fn executables_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut names = names_in(folder)?;
-    names.sort();
-    Ok(paths_of(folder, &names, is_executable))
+    Ok(paths_of(folder, &names_in(folder)?, is_executable))
 }
 
 pub fn directories_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -119,7 +120,7 @@ fn paths_of(folder: &Path, names: &[OsString], is_wanted: fn(&Path) -> bool) -> 
     paths
 }
 
-/// Everything in it but itself and its parent, in no order.
+/// Everything in it but itself and its parent, in the order of the names.
 pub fn names_in(directory: &Path) -> io::Result<Vec<OsString>> {
     let directory = File::options().read(true).custom_flags(libc::O_DIRECTORY).open(directory)?;
     let mut names = Vec::new();
@@ -146,18 +147,29 @@ fn add_names(mut entries: &[u8], names: &mut Vec<OsString>) {
         let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
         let name = name.get(..end).unwrap_or_default();
         if !matches!(name, b"" | b"." | b"..") {
-            names.push(OsStr::from_bytes(name).to_owned());
+            insert_in_order(names, OsStr::from_bytes(name).to_owned());
         }
         entries = rest;
     }
 }
 
-/// And those above it.
+pub fn insert_in_order(texts: &mut Vec<OsString>, text: OsString) {
+    let place = texts.partition_point(|other| other <= &text);
+    texts.insert(place, text);
+}
+
+pub fn make_new_directory(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path is terminated.
+    if unsafe { libc::mkdir(path.as_ptr(), 0o777) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// And those above it; where it is there already all is well.
 pub fn make_directory(path: &Path) -> io::Result<()> {
-    match (fs::create_dir(path), path.parent()) {
+    match (make_new_directory(path), path.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             make_directory(parent)?;
-            fs::create_dir(path)
+            make_new_directory(path)
         }
         (Err(_), _) if is_directory(path) => Ok(()),
         (made, _) => made,

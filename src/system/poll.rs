@@ -38,6 +38,11 @@ pub fn wait(watched: &[(RawFd, Until)], timeout: Option<Duration>) -> io::Result
     Ok(entries.into_iter().filter(|entry| entry.revents != 0).map(|entry| entry.fd).collect())
 }
 
+/// An interruption is an early end.
+pub fn pause(time: Duration) {
+    let _ = wait(&[], Some(time));
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     Terminate,

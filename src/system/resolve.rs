@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::clock::since_boot;
-use super::files::{name_servers, read_file};
+use super::files::name_servers;
+use super::paths::read_file;
 use super::probe::socket::random;
 use crate::address::Family;
 use crate::probe_packet::dns;
@@ -69,8 +70,11 @@ impl Resolver {
         if addresses.is_empty() {
             return Err("no such name".to_owned());
         }
-        addresses.sort_by_key(IpAddr::is_ipv4);
-        Ok(addresses)
+        let mut ordered = Vec::new();
+        for is_ipv4 in [false, true] {
+            ordered.extend(addresses.iter().filter(|address| address.is_ipv4() == is_ipv4));
+        }
+        Ok(ordered)
     }
 
     fn full_names(&self, host: &str) -> Vec<String> {

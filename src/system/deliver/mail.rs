@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use crate::alert::{Message, mail_date};
-
 use crate::system::resolve::socket_addresses;
 
 use super::{PATIENCE, host_name, installed, run_with_input, unix_time_s};
