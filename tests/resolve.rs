@@ -1,5 +1,7 @@
 //! Names of hosts: from the file of hosts, from name servers, in the domains of this host.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

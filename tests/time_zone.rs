@@ -1,5 +1,7 @@
 //! Local time by the rules of a time zone and by its file, as the C library's `date` has it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,7 +9,7 @@ use std::process::{Command, Stdio};
 use mwan3::system::clock::zone::{offset_by_rules, offset_in_file};
 use proptest::prelude::*;
 
-const RULES: [&str; 12] = [
+const RULES: [&str; 11] = [
     "UTC0",
     "CET-1CEST,M3.5.0,M10.5.0/3",
     "EST5EDT,M3.2.0,M11.1.0",
@@ -19,7 +21,6 @@ const RULES: [&str; 12] = [
     "XXX3YYY,J60/0,J300/24:30",
     "XXX3YYY2:15:30,J59,J366",
     "AAA-3BBB,58,304/1:59:59",
-    "EST5EDT",
 ];
 
 /// From 1971 to 2096, at hours that drift through the day.
