@@ -10,8 +10,9 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+use super::paths::{directories_in, look_at, make_new_directory, read};
 
 pub use mounts::Hierarchy;
 
@@ -26,7 +27,8 @@ impl Hierarchy {
     /// their own: the same interface has another device there.
     pub fn group_of(&self, interface: &str) -> failure::Result<PathBuf> {
         let own = self.own_group()?;
-        let namespace = fs::metadata("/proc/thread-self/ns/net").context("read our network namespace")?.ino();
+        let namespace =
+            look_at(Path::new("/proc/thread-self/ns/net")).context("read our network namespace")?.inode;
         Ok(outside_of_our_groups(&own).join(format!("{GROUP_PREFIX}{namespace}.{}", safe_name(interface))))
     }
 
@@ -34,7 +36,7 @@ impl Hierarchy {
         let mut ours = Vec::new();
         let mut open = vec![(self.root().to_owned(), 0)];
         while let Some((directory, depth)) = open.pop() {
-            for group in subdirectories(&directory) {
+            for group in directories_in(&directory).unwrap_or_default() {
                 if is_ours(group.file_name()) {
                     ours.push(group.clone());
                 }
@@ -48,7 +50,7 @@ impl Hierarchy {
     }
 
     fn own_group(&self) -> failure::Result<PathBuf> {
-        let groups = fs::read("/proc/self/cgroup").context("read /proc/self/cgroup")?;
+        let groups = read(Path::new("/proc/self/cgroup")).context("read /proc/self/cgroup")?;
         let path = groups
             .split(|byte| *byte == b'\n')
             .find_map(|line| line.strip_prefix(b"0::"))
@@ -60,7 +62,7 @@ impl Hierarchy {
 
 /// Opens the group, made if need be.
 pub fn create(group: &Path) -> io::Result<File> {
-    match fs::create_dir(group) {
+    match make_new_directory(group) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => File::open(group),
     }
@@ -76,7 +78,7 @@ pub fn is_gone(error: &io::Error) -> bool {
 }
 
 pub fn remove_empty_siblings(group: &Path) {
-    let siblings = group.parent().map(subdirectories).unwrap_or_default();
+    let siblings = group.parent().map(directories_in).and_then(Result::ok).unwrap_or_default();
     for sibling in siblings.iter().filter(|sibling| is_ours(sibling.file_name()) && *sibling != group) {
         // Fails for those in use, as it should.
         let _ = fs::remove_dir(sibling);
@@ -90,15 +92,6 @@ fn outside_of_our_groups(group: &Path) -> PathBuf {
 
 fn is_ours(name: Option<&OsStr>) -> bool {
     name.is_some_and(|name| name.as_bytes().starts_with(GROUP_PREFIX.as_bytes()))
-}
-
-fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
 }
 
 /// Any name becomes one path component; different names stay different.
