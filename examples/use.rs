@@ -41,7 +41,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
         steering: steering_of(&steering.to_string_lossy())?,
     };
     bind_self(&binding)?;
-    let error = exec(program, rest, &[("MWAN3_USE".into(), interface.clone())]);
+    let error = exec(program, rest, &[("MWAN3_USE", interface.to_string_lossy().into_owned())]);
     eprintln!("use: {}: {error}", program.to_string_lossy());
     Ok(ExitCode::from(exit_code(&error)))
 }

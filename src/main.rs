@@ -1,13 +1,18 @@
 //! The program: a logger, the arguments, an exit code.
+#![cfg_attr(not(test), no_main)]
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use mwan3::system::memory::SmallBlocks;
 
 #[global_allocator]
 static MEMORY: SmallBlocks = SmallBlocks::new();
 
-fn main() -> ExitCode {
+#[cfg(not(test))]
+mwan3::program!(run);
+
+#[cfg_attr(test, allow(dead_code))]
+fn run(words: Vec<OsString>) -> u8 {
     mwan3::system::logger::init();
-    ExitCode::from(mwan3::cli::run(std::env::args_os().skip(1).collect()))
+    mwan3::cli::run(words)
 }

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod answers;
+mod deadlines;
 mod drill;
 mod gauges;
 mod life;
@@ -22,7 +23,6 @@ use crate::health::{Event, EventRing, times};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::reconcile::{Goal, Outcome, reconcile};
-use crate::scrape::Door;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::system::clock::{after, since_boot};
 use crate::system::failure::{Context, Result};
@@ -166,42 +166,6 @@ impl Tracker {
         // Answers first, deadlines after them: what has arrived is not late.
         self.meet_deadlines(now);
         Ok(())
-    }
-
-    fn next_deadline(&self) -> Duration {
-        let mut next = self.next_look;
-        for watch in self.watches.values() {
-            bring_forward(&mut next, watch.link.deadline().map(|(at, _)| at));
-            bring_forward(&mut next, watch.damping.deadline());
-        }
-        for test in &self.tests {
-            bring_forward(&mut next, Some(test.until));
-        }
-        bring_forward(&mut next, self.sessions.deadline());
-        bring_forward(&mut next, self.hooks.deadline());
-        bring_forward(&mut next, self.alerts_deadline());
-        bring_forward(&mut next, self.drill.as_ref().map(|drill| drill.until));
-        bring_forward(&mut next, self.server.deadline());
-        bring_forward(&mut next, self.metrics.door.as_ref().and_then(Door::deadline));
-        next
-    }
-
-    fn meet_deadlines(&mut self, now: Duration) {
-        for watch in self.watches.values_mut() {
-            if watch.link.deadline().is_some_and(|(at, _)| at <= now) {
-                watch.link.handle(Event::Deadline, now);
-            }
-        }
-        self.hooks.advance(now);
-        self.advance_alerts(now);
-        self.server.advance(now);
-        if let Some(door) = &mut self.metrics.door {
-            door.advance(now);
-        }
-        self.end_tests(now);
-        self.watch_drill(now);
-        self.end_draining(now);
-        self.end_probations(now);
     }
 
     fn hear_probes(&mut self, now: Duration) {
@@ -392,12 +356,5 @@ fn note_test(tests: &mut [PersonsTest], interface: &str, target: usize, result: 
         if test.interface == interface && test.missing.remove(&target) {
             test.findings.insert(target, result.clone());
         }
-    }
-}
-
-#[inline(never)]
-fn bring_forward(next: &mut Duration, at: Option<Duration>) {
-    if let Some(at) = at {
-        *next = (*next).min(at);
     }
 }

@@ -50,6 +50,7 @@ fn texts() -> Vec<Vec<u8>> {
         tagged(0, b"GET /metrics HTTP/1.1\r\nHost: localhost:9101\r\nAccept: text/plain\r\n\r\n"),
         tagged(1, b"ADDRESS=192.0.2.9\nROUTER=192.0.2.1\nDNS=192.0.2.53 2001:db8::53\n"),
         tagged(3, &office),
+        tagged(4, b"CET-1CEST,M3.5.0,M10.5.0/3"),
     ];
     seeds.extend(files("health").iter().map(|health| tagged(2, health)));
     seeds

@@ -1,10 +1,10 @@
 //! `mwan3 import`: the configuration on stdout, what a person should know on stderr.
 
-use std::fs;
-use std::path::{Path, absolute};
+use std::path::Path;
 
 use crate::import;
 use crate::system::failure::{Context, Result};
+use crate::system::paths::{absolute, read};
 
 use super::ExitCode;
 use super::options::Arguments;
@@ -21,8 +21,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         complain!("mwan3: only configurations of multiwans can be imported, not of '{program}'");
         return Ok(2);
     }
-    let text = fs::read(file).with_context(|| format!("cannot read {file}"))?;
-    let path = absolute(file).unwrap_or_default();
+    let text = read(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
+    let path = absolute(Path::new(file)).unwrap_or_default();
     let folder = path.parent().unwrap_or(Path::new("/")).to_string_lossy();
     let imported = import::multiwans(&String::from_utf8_lossy(&text), &folder);
     say!("{}", imported.text.trim_end());

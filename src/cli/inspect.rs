@@ -15,6 +15,8 @@ use crate::system::files::Directories;
 use crate::system::host::{self, Host};
 use crate::system::leftovers::{self, Leftovers};
 use crate::system::nftables;
+use crate::system::paths::{make_directory, make_new_directory, read, read_text, text_of};
+use crate::system::process::variable;
 use crate::system::settings::{self, Settings};
 use crate::system::sysctl;
 
@@ -183,12 +185,14 @@ pub(super) fn dump(arguments: &Arguments) -> Result<ExitCode> {
 fn dump_folder(arguments: &Arguments) -> Result<PathBuf> {
     let cannot = |folder: &Path| format!("cannot make the folder {}", folder.display());
     if let Some(folder) = arguments.words.first().map(PathBuf::from) {
-        fs::create_dir_all(&folder).with_context(|| cannot(&folder))?;
+        make_directory(&folder).with_context(|| cannot(&folder))?;
         return Ok(folder);
     }
-    let folder = std::env::temp_dir().join(format!("mwan3-dump-{}", std::process::id()));
+    let folder = variable("TMPDIR")
+        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+        .join(format!("mwan3-dump-{}", std::process::id()));
     // Everybody may write there: one that exists may be a trap.
-    fs::create_dir(&folder).with_context(|| cannot(&folder))?;
+    make_new_directory(&folder).with_context(|| cannot(&folder))?;
     Ok(folder)
 }
 
@@ -217,9 +221,9 @@ pub struct Case {
 impl Case {
     pub fn read(folder: &Path) -> Result<Case> {
         let text =
-            fs::read(folder.join("mwan3")).with_context(|| format!("no mwan3 in {}", folder.display()))?;
-        let network = fs::read_to_string(folder.join("network.json")).context("no network.json")?;
-        let health = fs::read_to_string(folder.join("health")).unwrap_or_default();
+            read(&folder.join("mwan3")).with_context(|| format!("no mwan3 in {}", folder.display()))?;
+        let network = read_text(&folder.join("network.json")).context("no network.json")?;
+        let health = text_of(&folder.join("health"));
         Ok(Case {
             settings: settings::read("mwan3", &text, &[]),
             network: Network::read(&network).map_err(|error| failure!("{error}")).context("network.json")?,

@@ -12,6 +12,7 @@ use crate::system::files::{Directories, Lock, read_line};
 use crate::system::hooks::{self, Notice};
 use crate::system::leases;
 use crate::system::logger as log;
+use crate::system::process;
 use crate::system::settings::{self, Settings};
 
 use super::options::Arguments;
@@ -151,7 +152,8 @@ pub(super) fn ifdown(arguments: &Arguments) -> Result<ExitCode> {
 /// a lease.
 pub(super) fn hotplug(arguments: &Arguments) -> Result<ExitCode> {
     let directories = Directories::from_environment();
-    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let variable =
+        |name: &str| process::variable(name).and_then(|value| value.into_string().ok()).unwrap_or_default();
     if let Some("user") = arguments.words.first().map(String::as_str) {
         let is_shutdown = variable("MWAN3_SHUTDOWN") == "1";
         let [action, name, device] = ["ACTION", "INTERFACE", "DEVICE"].map(variable);

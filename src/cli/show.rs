@@ -15,6 +15,7 @@ use crate::report::{
 };
 use crate::system::failure::{Context, Result};
 use crate::system::files::{Directories, uptime_s, write_atomically};
+use crate::system::paths::absolute;
 use crate::system::{host, settings, terminal, tracks};
 
 use super::ExitCode;
@@ -87,7 +88,7 @@ pub(super) fn metrics(arguments: &Arguments) -> Result<ExitCode> {
         metrics_text(&snapshot()?, &asked.ok().flatten().unwrap_or_default(), &problem_counts(&problems));
     match &arguments.output {
         Some(path) => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let path = absolute(path).unwrap_or_else(|_| path.clone());
             write_atomically(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         None => print_as(arguments, &text, &Json::from(&*text)),

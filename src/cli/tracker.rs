@@ -8,6 +8,7 @@ use crate::system::clock::{after, since_boot};
 use crate::system::failure::{Context, Result, failure};
 use crate::system::files::Directories;
 use crate::system::logger as log;
+use crate::system::poll::pause;
 
 /// It answers within milliseconds, unless something holds the run directory's lock.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -51,13 +52,13 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
     let mut attempts = 1;
     let until = after(since_boot(), STARTING_TIME);
     while since_boot() < until {
-        if let Some(status) = child.try_wait().context("cannot wait for the tracker")? {
+        if let Some(status) = child.try_wait() {
             // Another one may have been quicker; or one that was just killed still held the lock.
             if directories.tracker_pid().is_none() {
                 if attempts == ATTEMPTS {
                     return Err(failure!("the tracker did not start ({status}); 'mwan3 track' says why"));
                 }
-                std::thread::sleep(PAUSE);
+                pause(PAUSE);
                 child = spawn()?;
                 attempts += 1;
             }
@@ -65,7 +66,7 @@ pub(super) fn start_or_tell(directories: &Directories, request: &str) -> Result<
         if tell(directories, "stats") {
             return Ok(());
         }
-        std::thread::sleep(STEP);
+        pause(STEP);
     }
     Err(failure!("the tracker does not answer"))
 }
@@ -92,7 +93,7 @@ fn is_gone(directories: &Directories) -> bool {
         if since_boot() >= until {
             return false;
         }
-        std::thread::sleep(STEP);
+        pause(STEP);
     }
     true
 }

@@ -59,8 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         ("SRCIP", source.to_string()),
         ("FWMARK", format!("{mark:#x}")),
         ("FAMILY", family.to_string()),
-    ]
-    .map(|(name, value)| (name.into(), value.into()));
+    ];
     let error = binding::exec(program, rest, &environment);
     complain!("mwan3: cannot run {}: {error}", program.to_string_lossy());
     Ok(binding::exit_code(&error))

@@ -1,12 +1,12 @@
 //! This program once more, in the background, by itself or by procd; and ending such a one.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, absolute};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
-use super::files::entries;
+use super::launch::{Child, Launch};
+use super::paths::{absolute, exists, names_in, read};
+use super::process::variable;
 
 const PROCD: &str = "/sbin/procd";
 const INIT_SCRIPT: &str = "/etc/init.d/mwan3";
@@ -21,46 +21,50 @@ const PATHS: [&str; 6] = [
 ];
 
 pub fn is_procd_here() -> bool {
-    Path::new(PROCD).exists()
+    exists(Path::new(PROCD))
 }
 
 /// By OpenWrt's means: procd starts the tracker and keeps it alive, or lets go of it. Whether that went well; `None`
 /// without such a service. What it has to say a command says itself.
 pub fn call_service(verb: &str) -> io::Result<Option<bool>> {
-    if !is_procd_here() || !Path::new(INIT_SCRIPT).exists() {
+    if !is_procd_here() || !exists(Path::new(INIT_SCRIPT)) {
         return Ok(None);
     }
-    let mut command = Command::new(INIT_SCRIPT);
-    command.arg(verb).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut script = Launch::new(OsStr::new(INIT_SCRIPT));
+    script.word(verb);
+    script.without_input();
+    script.without_output();
     if verb == "start" {
-        command.stderr(Stdio::null());
+        script.without_complaints();
     }
-    command.status().map(|status| Some(status.success()))
+    script.status().map(|status| Some(status.success()))
 }
 
 /// In a session of its own: no terminal's end ends it, and nobody waits for its output.
 pub fn start(arguments: &[&str]) -> io::Result<Child> {
     keep_descriptors_here();
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    for (name, path) in PATHS.iter().filter_map(|name| Some((name, std::env::var_os(name)?))) {
-        let path = if path.is_empty() { path } else { OsString::from(absolute(path)?) };
-        command.env(name, path);
+    let mut tracker = Launch::new(std::env::current_exe()?.as_os_str());
+    arguments.iter().for_each(|word| tracker.word(word));
+    for name in PATHS {
+        if let Some(path) = variable(name).filter(|path| !path.is_empty()) {
+            tracker.set(name, absolute(Path::new(&path))?.as_os_str());
+        }
     }
-    // SAFETY: between fork and exec only async-signal-safe calls are made; setsid takes no pointers.
-    unsafe { command.pre_exec(|| if libc::setsid() < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }) };
-    command.spawn()
+    tracker.without_input();
+    tracker.without_output();
+    tracker.without_complaints();
+    tracker.in_own_session();
+    tracker.spawn()
 }
 
 /// A lock that our caller's shell holds by a descriptor must end with that shell, not with what we start.
 pub fn keep_descriptors_here() {
-    for path in entries(Path::new("/proc/self/fd")).unwrap_or_default() {
-        let number = path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
-        if let Some(fd) = number.and_then(|fd| libc::c_int::try_from(fd).ok()).filter(|fd| *fd > 2) {
-            // SAFETY: fcntl with F_SETFD takes no pointers; a descriptor closed meanwhile is an error, no harm.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
+    for name in names_in(Path::new("/proc/self/fd")).unwrap_or_default() {
+        let number: Option<u32> = name.to_str().and_then(|name| name.parse().ok());
+        let fd = number.and_then(|fd| libc::c_int::try_from(fd).ok()).filter(|fd| *fd > 2);
+        let Some(fd) = fd else { continue };
+        // SAFETY: fcntl with F_SETFD takes no pointers; a descriptor closed meanwhile is an error, no harm.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
 
@@ -72,7 +76,7 @@ pub enum Ended {
 }
 
 pub fn end(pid: u32, forcefully: bool) -> Ended {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = read(Path::new(&format!("/proc/{pid}/cmdline"))).unwrap_or_default();
     let is_tracker = line.split(|byte| *byte == 0).any(|word| word == b"track");
     let Some(pid) = i32::try_from(pid).ok().filter(|pid| is_tracker && *pid > 1) else {
         return Ended::NotOurs;

@@ -10,12 +10,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use super::bpf::Program;
 use super::cgroup::{self, Hierarchy};
 use super::failure::{self, Context, failure};
+use super::launch::Launch;
 use crate::address::Family;
 
 /// Somebody may remove the empty cgroup between our making it and our moving in.
@@ -73,9 +72,11 @@ pub fn bind_self(binding: &Binding) -> failure::Result<()> {
 
 /// Replaces this process by the command: same process id, its own exit status. Returns only where that
 /// failed. `environment` is added to what we have.
-pub fn exec(program: &OsStr, arguments: &[OsString], environment: &[(OsString, OsString)]) -> io::Error {
-    let environment = environment.iter().map(|(name, value)| (name, value));
-    Command::new(program).args(arguments).envs(environment).exec()
+pub fn exec(program: &OsStr, arguments: &[OsString], environment: &[(&str, String)]) -> io::Error {
+    let mut command = Launch::new(program);
+    command.words(arguments);
+    environment.iter().for_each(|(name, value)| command.set(name, value.as_ref()));
+    command.execute()
 }
 
 /// What a shell would exit with, had it failed to execute a command for this reason.
@@ -138,18 +139,15 @@ fn socket_option(socket: &UdpSocket, option: libc::c_int) -> io::Result<u32> {
 /// Kernels before 5.11 count BPF programs as locked memory, of which a process usually may have 64 KB. The
 /// command gets the limit as it was.
 fn without_memory_limit<T>(work: impl FnOnce() -> T) -> T {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel fills in the structure, which lives through the call.
-    let is_known = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) } == 0;
-    if is_known {
-        let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-        // SAFETY: the kernel only reads the structure. Failure costs nothing: the load would tell.
-        unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &unlimited) };
-    }
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let mut limit = unlimited;
+    // SAFETY: the kernel reads one structure and fills in the other; both live through the call. Failure costs
+    // nothing: the load would tell.
+    let is_raised = unsafe { libc::prlimit(0, libc::RLIMIT_MEMLOCK, &unlimited, &mut limit) } == 0;
     let result = work();
-    if is_known {
+    if is_raised {
         // SAFETY: as above; lowering a limit is always allowed.
-        unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) };
+        unsafe { libc::prlimit(0, libc::RLIMIT_MEMLOCK, &limit, std::ptr::null_mut()) };
     }
     result
 }

@@ -10,11 +10,11 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-
 use crate::nft::fingerprint;
+
+use super::paths::{directories_in, look_at, make_new_directory, read};
 
 pub use mounts::Hierarchy;
 
@@ -29,7 +29,8 @@ impl Hierarchy {
     /// their own: the same interface has another device there.
     pub fn group_of(&self, interface: &str) -> failure::Result<PathBuf> {
         let own = self.own_group()?;
-        let namespace = fs::metadata("/proc/thread-self/ns/net").context("read our network namespace")?.ino();
+        let namespace =
+            look_at(Path::new("/proc/thread-self/ns/net")).context("read our network namespace")?.inode;
         Ok(outside_of_our_groups(&own).join(format!("{GROUP_PREFIX}{namespace}.{}", safe_name(interface))))
     }
 
@@ -37,7 +38,7 @@ impl Hierarchy {
         let mut ours = Vec::new();
         let mut open = vec![(self.root().to_owned(), 0)];
         while let Some((directory, depth)) = open.pop() {
-            for group in subdirectories(&directory) {
+            for group in directories_in(&directory).unwrap_or_default() {
                 if is_ours(group.file_name()) {
                     ours.push(group.clone());
                 }
@@ -51,7 +52,7 @@ impl Hierarchy {
     }
 
     fn own_group(&self) -> failure::Result<PathBuf> {
-        let groups = fs::read("/proc/self/cgroup").context("read /proc/self/cgroup")?;
+        let groups = read(Path::new("/proc/self/cgroup")).context("read /proc/self/cgroup")?;
         let path = groups
             .split(|byte| *byte == b'\n')
             .find_map(|line| line.strip_prefix(b"0::"))
@@ -63,7 +64,7 @@ impl Hierarchy {
 
 /// Opens the group, made if need be.
 pub fn create(group: &Path) -> io::Result<File> {
-    match fs::create_dir(group) {
+    match make_new_directory(group) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => File::open(group),
     }
@@ -79,7 +80,7 @@ pub fn is_gone(error: &io::Error) -> bool {
 }
 
 pub fn remove_empty_siblings(group: &Path) {
-    let siblings = group.parent().map(subdirectories).unwrap_or_default();
+    let siblings = group.parent().map(directories_in).and_then(Result::ok).unwrap_or_default();
     for sibling in siblings.iter().filter(|sibling| is_ours(sibling.file_name()) && *sibling != group) {
         // Fails for those in use, as it should.
         let _ = fs::remove_dir(sibling);
@@ -99,19 +100,6 @@ fn outside_of_our_groups(group: &Path) -> PathBuf {
 
 fn is_ours(name: Option<&OsStr>) -> bool {
     name.is_some_and(|name| name.as_bytes().starts_with(GROUP_PREFIX.as_bytes()))
-}
-
-fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries {
-        if let Ok(entry) = entry
-            && entry.file_type().is_ok_and(|kind| kind.is_dir())
-        {
-            found.push(entry.path());
-        }
-    }
-    found
 }
 
 /// Any name becomes one path component; different names stay different.

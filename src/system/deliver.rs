@@ -6,7 +6,6 @@ mod mail;
 mod web;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::alert::{Change, Message, News};
@@ -14,12 +13,13 @@ use crate::config::{Alert, AlertMethod};
 
 pub use courier::Courier;
 
-use super::files::{entries, write_atomically};
-use super::hooks::is_executable;
+use super::files::write_atomically;
+use super::hooks::PATH;
+use super::launch::Launch;
+use super::paths::{executables_in, is_executable, text_of};
 
 /// For each step of a conversation with a server.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The failures, one for each address or script; empty when all is well.
 pub fn deliver(alert: &Alert, message: &Message, news: &[News]) -> Vec<String> {
@@ -52,7 +52,7 @@ pub fn write_status_file(path: &str, text: &str) -> Result<(), String> {
 }
 
 pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = text_of(Path::new("/proc/sys/kernel/hostname"));
     let name = name.trim();
     if name.is_empty() || name == "(none)" { "router".to_owned() } else { name.to_owned() }
 }
@@ -67,15 +67,15 @@ pub fn unix_time_s() -> u64 {
 fn run_scripts(folder: &Path, news: &News) -> Result<(), String> {
     let direction = if news.change == Change::Disconnected { "down" } else { "up" };
     let own = folder.join(&news.interface).join(direction);
-    let mut scripts = entries(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut scripts = executables_in(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     // Most have neither of them.
-    scripts.extend(entries(&own).unwrap_or_default());
-    scripts.push(own);
+    scripts.extend(executables_in(&own).unwrap_or_default());
+    if is_executable(&own) {
+        scripts.push(own);
+    }
     let mut failures = Vec::new();
-    for script in scripts {
-        if is_executable(&script)
-            && let Err(reason) = run_script(&script, news)
-        {
+    for script in &scripts {
+        if let Err(reason) = run_script(script, news) {
             failures.push(format!("{}: {reason}", script.display()));
         }
     }
@@ -87,10 +87,14 @@ fn run_script(script: &Path, news: &News) -> Result<(), String> {
         Change::Connected(Some(outage)) => outage.as_secs().to_string(),
         _ => String::new(),
     };
-    let mut command = Command::new(script);
-    command.env_clear().env("PATH", PATH).stdin(Stdio::null());
-    command.env("ACTION", news.change.name()).env("INTERFACE", &news.interface).env("DEVICE", &news.device);
-    command.env("REASON", &news.reason).env("OUTAGE", outage);
+    let mut command = Launch::with_nothing(script.as_os_str());
+    command.set("PATH", PATH.as_ref());
+    command.set("ACTION", news.change.name().as_ref());
+    command.set("INTERFACE", news.interface.as_ref());
+    command.set("DEVICE", news.device.as_ref());
+    command.set("REASON", news.reason.as_ref());
+    command.set("OUTAGE", outage.as_ref());
+    command.without_input();
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(status.to_string()),
@@ -118,21 +122,16 @@ fn installed(names: &[&'static str]) -> Option<(&'static str, PathBuf)> {
 }
 
 /// Hands `input` to a program; what it complains of is the error.
-fn run_with_input(command: &mut Command, input: &str) -> Result<(), String> {
-    use std::io::Write;
-
-    command.env("PATH", PATH).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let name = command.get_program().to_string_lossy().into_owned();
-    let mut child = command.spawn().map_err(|error| format!("{name}: {error}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that stops reading tells why below.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(|error| format!("{name}: {error}"))?;
-    if output.status.success() {
+fn run_with_input(program: &Path, words: &[&str], input: &str) -> Result<(), String> {
+    let mut command = Launch::new(program.as_os_str());
+    words.iter().for_each(|word| command.word(word));
+    command.set("PATH", PATH.as_ref());
+    let name = program.display();
+    let (status, complaints) = command.feed(input.as_bytes()).map_err(|error| format!("{name}: {error}"))?;
+    if status.success() {
         return Ok(());
     }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    let complaint = complaint.lines().last().unwrap_or_default().trim();
-    Err(format!("{name}: {} {complaint}", output.status).trim_end().to_owned())
+    let complaints = String::from_utf8_lossy(&complaints);
+    let complaint = complaints.lines().last().unwrap_or_default().trim();
+    Err(format!("{name}: {status} {complaint}").trim_end().to_owned())
 }

@@ -6,7 +6,6 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +15,9 @@ use crate::mark::MarkMask;
 use crate::plan::{Health, TierInUse, Verdict};
 
 use super::clock::{after, since_boot};
+use super::paths::{exists, make_directory, read, read_file, remove_all, text_of};
+use super::poll::pause;
+use super::process::variable;
 
 const CONFIG_DIR: &str = "/etc/config";
 const RUN_DIR: &str = "/var/run";
@@ -36,7 +38,7 @@ impl Directories {
     /// `UCI_CONFIG_DIR` and `MWAN3_RUN_DIR` move the directories; a moved configuration has no overlays but
     /// the one in `UCI_DELTA_DIR`.
     pub fn from_environment() -> Directories {
-        let moved = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let moved = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let config = moved("UCI_CONFIG_DIR");
         let deltas = match (moved("UCI_DELTA_DIR"), &config) {
             (Some(delta), _) => vec![delta],
@@ -98,7 +100,7 @@ impl Directories {
 
     /// As the first attempt to load a table has shown; forgotten at a stop.
     pub fn lacks_nat(&self) -> bool {
-        self.state_file("no_nat").exists()
+        exists(&self.state_file("no_nat"))
     }
 
     pub fn note_lack_of_nat(&self) -> io::Result<()> {
@@ -106,17 +108,17 @@ impl Directories {
     }
 
     pub fn is_running(&self) -> bool {
-        self.state_file("mmx_mask").exists()
+        exists(&self.state_file("mmx_mask"))
     }
 
     pub fn mark_running(&self, mask: MarkMask) -> io::Result<()> {
-        fs::create_dir_all(self.state_file("iface_state"))?;
+        make_directory(&self.state_file("iface_state"))?;
         write_atomically(&self.state_file("mmx_mask"), &format!("{mask}\n"))
     }
 
     pub fn remove_state(&self) -> io::Result<()> {
         for directory in [self.state(), self.run.join("mwan3track")] {
-            match fs::remove_dir_all(&directory) {
+            match remove_all(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -128,7 +130,7 @@ impl Directories {
     pub fn health(&self, config: &Config) -> Health {
         let verdict = |one: &Interface| Some((one.name.clone(), self.verdict(one)?));
         let mut health: Health = config.interfaces.iter().filter_map(verdict).collect();
-        let text = fs::read_to_string(self.policy_tiers()).unwrap_or_default();
+        let text = text_of(&self.policy_tiers());
         for line in text.lines() {
             health.tiers.extend(TierInUse::parse(line));
         }
@@ -150,7 +152,7 @@ impl Directories {
 
     fn verdict(&self, interface: &Interface) -> Option<Verdict> {
         let name = &*interface.name;
-        if self.taken_down(name).exists() {
+        if exists(&self.taken_down(name)) {
             return Some(Verdict::TakenDown);
         }
         let is_waiting =
@@ -169,7 +171,7 @@ impl Directories {
     pub fn write_interface_state(&self, interface: &str, is_online: bool) -> io::Result<()> {
         let path = self.interface_state(interface);
         let text = if is_online { "online\n" } else { "offline\n" };
-        if fs::read(&path).is_ok_and(|held| held == text.as_bytes()) {
+        if read(&path).is_ok_and(|held| held == text.as_bytes()) {
             return Ok(());
         }
         write_atomically(&path, text)
@@ -181,7 +183,7 @@ impl Directories {
     }
 
     pub fn read_draining(&self) -> String {
-        fs::read_to_string(self.draining()).unwrap_or_default()
+        text_of(&self.draining())
     }
 
     pub fn write_draining(&self, text: &str) -> io::Result<()> {
@@ -234,7 +236,7 @@ impl Directories {
 
     /// Of an interface that is no longer configured nothing stays.
     pub fn forget(&self, interface: &str) {
-        let _ = fs::remove_dir_all(self.tracking(interface));
+        let _ = remove_all(&self.tracking(interface));
         let _ = fs::remove_file(self.interface_state(interface));
         let _ = fs::remove_file(self.taken_down(interface));
         let _ = fs::remove_file(self.damping(interface));
@@ -271,7 +273,7 @@ impl Directories {
 
     /// For the one tracker; `None` while another has it.
     pub fn lock_tracker(&self) -> io::Result<Option<Lock>> {
-        fs::create_dir_all(&self.run)?;
+        make_directory(&self.run)?;
         let mut file =
             fs::File::options().create(true).append(true).open(self.run.join("mwan3track.lock"))?;
         // SAFETY: flock takes a live descriptor and no pointers.
@@ -296,7 +298,7 @@ impl Directories {
     /// Waits for its turn, but not for one that never comes: a stopped process must not stop the others. The
     /// lock ends with the value, also when the process dies.
     pub fn lock(&self) -> io::Result<Lock> {
-        fs::create_dir_all(&self.run)?;
+        make_directory(&self.run)?;
         let file = fs::File::options().create(true).append(true).open(self.run.join("mwan3.lock"))?;
         let until = after(since_boot(), LOCK_PATIENCE);
         loop {
@@ -309,7 +311,7 @@ impl Directories {
             if !is_held || since_boot() >= until {
                 return Err(error);
             }
-            std::thread::sleep(LOCK_STEP);
+            pause(LOCK_STEP);
         }
     }
 }
@@ -318,17 +320,6 @@ impl Directories {
 #[derive(Debug)]
 pub struct Lock {
     _file: fs::File,
-}
-
-/// Of files only: a pipe or a device in the place of one would be read for ever.
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut content = Vec::new();
-    read_all(&mut file, usize::MAX, &mut content)?;
-    Ok(content)
 }
 
 /// What comes until the end, and no more than `most` of it. What came before an error is there.
@@ -346,20 +337,8 @@ pub fn read_all(source: &mut dyn Read, most: usize, content: &mut Vec<u8>) -> io
     Ok(())
 }
 
-/// What is in the folder, in the order of the names.
-pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let Ok(entry) = entry else { continue };
-        let path = entry.path();
-        let place = found.partition_point(|other| other.as_os_str() <= path.as_os_str());
-        found.insert(place, path);
-    }
-    Ok(found)
-}
-
 pub fn read_line(path: &Path) -> Option<String> {
-    let bytes = fs::read(path).ok()?;
+    let bytes = read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).lines().next().unwrap_or("").to_owned())
 }
 
@@ -373,7 +352,7 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let scratch = directory.join(format!(".{name}.{}", std::process::id()));
     let written = fs::write(&scratch, text).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => fs::create_dir_all(directory).and_then(|()| fs::write(&scratch, text)),
+        io::ErrorKind::NotFound => make_directory(directory).and_then(|()| fs::write(&scratch, text)),
         _ => Err(error),
     });
     written.and_then(|()| fs::rename(&scratch, path))
@@ -381,7 +360,7 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
 
 /// Every device with the bytes it has received and sent.
 pub fn device_traffic() -> Vec<(String, u64, u64)> {
-    let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let text = text_of(Path::new("/proc/net/dev"));
     let device = |line: &str| {
         let (name, numbers) = line.split_once(':')?;
         let mut numbers = numbers.split_whitespace();
@@ -402,11 +381,11 @@ pub fn uptime_s() -> u64 {
 
 /// The host's own resolvers, but for those on this machine: they cannot be reached by a certain uplink.
 pub fn system_name_servers() -> Vec<IpAddr> {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let mut servers: Vec<IpAddr> = Vec::new();
-    for line in text.lines() {
-        let server = line.strip_prefix("nameserver").and_then(|server| server.trim().parse().ok());
-        servers.extend(server.filter(|server: &IpAddr| !server.is_loopback()));
-    }
-    servers
+    let text = text_of(Path::new("/etc/resolv.conf"));
+    name_servers(&text).filter(|server| !server.is_loopback()).collect()
+}
+
+/// Of a resolv.conf.
+pub fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    text.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok())
 }

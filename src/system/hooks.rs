@@ -4,23 +4,25 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::sorted::SortedMap;
 
 use super::background::keep_descriptors_here;
 use super::clock::{after, earlier, since_boot};
-use super::files::entries;
-use super::poll::unblock_all_signals;
+use super::launch::{Child, Launch};
+use super::paths::{executables_in, is_executable, is_file};
+use super::poll::pause;
+use super::process;
 use crate::system::logger as log;
 
 const HOTPLUG_CALL: &str = "/sbin/hotplug-call";
 const USER_SCRIPT: &str = "/etc/mwan3.user";
 const HOOK_FOLDER: &str = "/etc/mwan3/hooks.d";
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// Of what starts with an empty environment.
+pub const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// netifd runs hotplug scripts one at a time, for all interfaces: ours must end before the tracker ends them all.
 const USER_SCRIPT_LIMIT: Duration = Duration::from_secs(50);
 /// A script that hangs must not let events pile up without bound; the newest matter most.
@@ -60,7 +62,7 @@ pub struct Hooks {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Command>,
+    waiting: VecDeque<Launch>,
     running: Option<(Child, Duration)>,
 }
 
@@ -112,13 +114,13 @@ impl Hooks {
     fn run_to_the_end(&mut self, time_limit: Duration) {
         let end = after(since_boot(), time_limit);
         while !self.is_idle() && since_boot() < end {
-            std::thread::sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
             self.advance(since_boot());
         }
         for (child, _) in self.queues.values_mut().filter_map(|queue| queue.running.as_mut()) {
             log::warn!("a script did not end within {} s and is stopped", time_limit.as_secs());
-            kill_group(child);
-            let _ = child.wait();
+            child.kill_group();
+            child.wait();
         }
     }
 }
@@ -127,23 +129,24 @@ impl Queue {
     fn advance(&mut self, now: Duration) {
         if let Some((child, limit)) = &mut self.running {
             match child.try_wait() {
-                Ok(None) if now < *limit => return,
-                Ok(None) => {
+                None if now < *limit => return,
+                None => {
                     log::warn!("a script did not end within {} s and is stopped", TIME_LIMIT.as_secs());
-                    kill_group(child);
-                    let _ = child.wait();
+                    child.kill_group();
+                    child.wait();
                 }
-                _ => {}
+                Some(_) => {}
             }
             self.running = None;
         }
         while let Some(mut command) = self.waiting.pop_front() {
-            match command.process_group(0).spawn() {
+            command.in_own_group();
+            match command.spawn() {
                 Ok(child) => {
                     self.running = Some((child, after(now, TIME_LIMIT)));
                     return;
                 }
-                Err(error) => log::warn!("cannot run {}: {error}", command.get_program().to_string_lossy()),
+                Err(error) => log::warn!("cannot run {}: {error}", command.program()),
             }
         }
     }
@@ -165,65 +168,60 @@ pub fn run_now(notices: &[Notice], time_limit: Duration) {
 /// hotplug-call with all it started ends this, too.
 pub fn run_user_script(notice: &Notice) -> io::Result<()> {
     let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
-    if !user.is_file() {
+    if !is_file(&user) {
         return Ok(());
     }
     make_executable(&user);
     let mut child = prepared(&user, notice).spawn()?;
     let end = after(since_boot(), USER_SCRIPT_LIMIT);
-    while child.try_wait()?.is_none() {
+    while child.try_wait().is_none() {
         if since_boot() >= end {
             log::warn!(
                 "{} did not end within {} s and is stopped",
                 user.display(),
                 USER_SCRIPT_LIMIT.as_secs()
             );
-            let _ = child.kill();
+            child.kill();
         }
-        std::thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
     }
     Ok(())
 }
 
 /// hotplug-call reaches every package's scripts, /etc/mwan3.user among them; without it we call ours.
-fn commands(notice: &Notice) -> Vec<Command> {
+fn commands(notice: &Notice) -> Vec<Launch> {
     let hotplug = place("MWAN3_HOTPLUG_CALL", HOTPLUG_CALL);
-    if hotplug.is_file() {
+    if is_file(&hotplug) {
         let mut command = prepared(&hotplug, notice);
         // It sets a PATH of its own.
-        command.arg("iface").envs(notice.for_hotplug.iter().map(|(name, value)| (name, value)));
+        command.word("iface");
+        notice.for_hotplug.iter().for_each(|(name, value)| command.set(name, value.as_ref()));
         return vec![command];
     }
     let user = place("MWAN3_USER_SCRIPT", USER_SCRIPT);
     let hooks = place("MWAN3_HOOK_DIR", HOOK_FOLDER);
-    let mut scripts = entries(&hooks).unwrap_or_default();
-    scripts.retain(|path| is_executable(path));
     let mut commands = Vec::new();
-    if user.is_file() {
+    if is_file(&user) {
         make_executable(&user);
         commands.push(prepared(&user, notice));
     }
-    for script in scripts {
+    for script in executables_in(&hooks).unwrap_or_default() {
         let mut command = prepared(&script, notice);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        command.envs(notice.for_hotplug.iter().map(|(name, value)| (name, value)));
+        command.set("PATH", PATH.as_ref());
+        notice.for_hotplug.iter().for_each(|(name, value)| command.set(name, value.as_ref()));
         commands.push(command);
     }
     commands
 }
 
 fn place(variable: &str, usual: &str) -> PathBuf {
-    std::env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from)
+    process::variable(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from)
 }
 
-fn prepared(script: &Path, notice: &Notice) -> Command {
-    let mut command = Command::new(script);
-    command
-        .env_clear()
-        .envs(notice.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null());
-    // SAFETY: between fork and exec only async-signal-safe calls are made.
-    unsafe { command.pre_exec(unblock_all_signals) };
+fn prepared(script: &Path, notice: &Notice) -> Launch {
+    let mut command = Launch::with_nothing(script.as_os_str());
+    notice.environment.iter().for_each(|(name, value)| command.set(name, value.as_ref()));
+    command.without_input();
     command
 }
 
@@ -231,17 +229,5 @@ fn prepared(script: &Path, notice: &Notice) -> Command {
 fn make_executable(script: &Path) {
     if !is_executable(script) {
         let _ = std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755));
-    }
-}
-
-pub fn is_executable(path: &Path) -> bool {
-    std::fs::metadata(path)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-fn kill_group(child: &Child) {
-    if let Ok(pid) = i32::try_from(child.id()) {
-        // SAFETY: kill takes no pointers; the group is our own child's, which has not been waited for yet.
-        unsafe { libc::kill(-pid, libc::SIGKILL) };
     }
 }

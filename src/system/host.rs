@@ -20,6 +20,7 @@ use super::clock::since_boot;
 use super::failure::{Context, Result};
 use super::files::{Directories, uptime_s};
 use super::netlink::NetlinkError;
+use super::paths::{exists, text_of};
 use super::ubus::{Bus, UbusError};
 use super::{leases, netifd, nftables, route, sysctl};
 
@@ -76,7 +77,7 @@ pub fn observe_ruleset() -> Result<nft::Observed, NetlinkError> {
 
 /// What each device has carried.
 pub fn traffic() -> Vec<Traffic> {
-    let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let text = text_of(Path::new("/proc/net/dev"));
     let mut traffic = Vec::new();
     for line in text.lines() {
         let Some((device, numbers)) = line.split_once(':') else { continue };
@@ -111,7 +112,7 @@ fn interfaces(
     host: &Host,
 ) -> Result<(SortedMap<String, LogicalInterface>, bool)> {
     let mut interfaces = logical_interfaces(&named_devices(directories, config), &host.network);
-    let may_be_away = host.routes.is_empty() || !Path::new(NETIFD_PROGRAM).exists();
+    let may_be_away = host.routes.is_empty() || !exists(Path::new(NETIFD_PROGRAM));
     let (known, is_remembered) = match ask_netifd() {
         Ok(answer) => answer,
         Err(error) if error.is_nobody_there() && may_be_away => {

@@ -10,6 +10,7 @@ use crate::network::Device;
 use crate::network::lease::{Lease, add_addresses, lease_text};
 
 use super::files::{Directories, write_atomically};
+use super::paths;
 
 const LONGEST_DEVICE_NAME: usize = 15;
 
@@ -26,7 +27,7 @@ pub fn of_device(directories: &Directories, device: &Device) -> Lease {
 }
 
 fn read(path: &Path) -> Lease {
-    fs::read(path).map(|text| Lease::parse(&String::from_utf8_lossy(&text))).unwrap_or_default()
+    paths::read(path).map(|text| Lease::parse(&String::from_utf8_lossy(&text))).unwrap_or_default()
 }
 
 /// What a hook says: `gateways` and `name_servers` in words, both empty where the lease is gone. A hook speaks

@@ -4,12 +4,12 @@
 
 mod legacy;
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use super::clock::since_boot;
 use super::netlink::{self, NetlinkError, Payload, Socket, flag};
 use super::nftables::numbers::{self, chain, data, expression, message, rule};
+use super::poll::pause;
 use crate::system::logger as log;
 
 /// Whatever bears a name of this beginning is the shell package's.
@@ -182,7 +182,7 @@ impl Leftovers {
                 return refusal;
             }
             if is_stuck {
-                sleep(RELEASE_STEP);
+                pause(RELEASE_STEP);
             }
         }
     }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 use super::terminal;
 
+use super::process::variable;
+
 const SOCKET: &str = "/dev/log";
 /// What logd keeps of a line.
 const LONGEST: usize = 1024;
@@ -41,7 +43,7 @@ static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 
 /// `MWAN3_LOG` (error, warn, info, debug, off) sets the level; info by default.
 pub fn init() {
-    let wanted = std::env::var("MWAN3_LOG").unwrap_or_default();
+    let wanted = variable("MWAN3_LOG").unwrap_or_default();
     let level = LEVELS.iter().find(|(name, _)| wanted.eq_ignore_ascii_case(name));
     if let Ok(socket) = UnixDatagram::unbound()
         && socket.set_nonblocking(true).is_ok()

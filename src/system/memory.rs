@@ -1,28 +1,33 @@
-//! The program's memory. A large plan is thousands of small blocks, and the C library of our releases puts a header of
-//! 16 bytes before each and rounds up to powers of two. Here they lie side by side; larger ones are the C library's.
+//! The program's memory. A large plan is thousands of small blocks, and a C library puts a header before each and rounds
+//! it up to a power of two. Here they lie side by side; larger ones do so in longer steps, and what is larger than
+//! those the kernel maps by itself.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Sizes go up in steps of two words, which is also how blocks are aligned.
-const STEP: usize = 2 * size_of::<usize>();
+/// Sizes go up in these steps, which is also how blocks are aligned.
+const STEPS: [usize; 2] = [2 * size_of::<usize>(), 512];
+/// Of blocks, for each step.
 const SIZES: usize = 64;
 /// What is not touched costs nothing.
 const CHUNK: usize = 1 << 18;
+/// As it is where it is smallest.
+const PAGE: usize = 4096;
 
 /// Blocks that are given back wait for the next of their size, or of a smaller one.
 pub struct SmallBlocks {
     is_taken: AtomicBool,
-    stock: UnsafeCell<Stock>,
+    stocks: UnsafeCell<[Stock; STEPS.len()]>,
 }
 
-// SAFETY: the stock is only reached through `with_stock`, by one thread at a time.
+// SAFETY: the stocks are only reached through `with_stock`, by one thread at a time.
 unsafe impl Sync for SmallBlocks {}
 
 struct Stock {
+    step: usize,
     /// By size, each pointing to the next one.
     free: [Option<NonNull<FreeBlock>>; SIZES],
     chunk: *mut u8,
@@ -33,34 +38,52 @@ struct FreeBlock {
     next: Option<NonNull<FreeBlock>>,
 }
 
+/// The stock of a block, and its size there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    stock: usize,
+    index: usize,
+}
+
 impl SmallBlocks {
     #[allow(clippy::new_without_default)]
     pub const fn new() -> SmallBlocks {
-        let stock = Stock { free: [None; SIZES], chunk: null_mut(), chunk_left: 0 };
-        SmallBlocks { is_taken: AtomicBool::new(false), stock: UnsafeCell::new(stock) }
+        let [words, longer] = STEPS;
+        let stocks = [Stock::new(words), Stock::new(longer)];
+        SmallBlocks { is_taken: AtomicBool::new(false), stocks: UnsafeCell::new(stocks) }
     }
 
     /// The program has one thread, so nobody ever waits here.
-    fn with_stock<T>(&self, act: impl FnOnce(&mut Stock) -> T) -> T {
+    fn with_stock(&self, place: Place, act: impl FnOnce(&mut Stock) -> *mut u8) -> *mut u8 {
         while self.is_taken.swap(true, Ordering::Acquire) {
             spin_loop();
         }
         // SAFETY: nobody else has set the flag and not cleared it yet; `act` allocates nothing.
-        let result = act(unsafe { &mut *self.stock.get() });
+        let stocks = unsafe { &mut *self.stocks.get() };
+        let block = stocks.get_mut(place.stock).map_or(null_mut(), act);
         self.is_taken.store(false, Ordering::Release);
-        result
+        block
     }
 }
 
-/// The place of this size among the stock; `None` for what the C library gives.
-fn size_index(layout: Layout) -> Option<usize> {
-    let steps = layout.size().div_ceil(STEP).max(1);
-    (layout.align() <= STEP && steps <= SIZES).then(|| steps - 1)
+/// `None` for what the kernel maps.
+fn place(layout: Layout) -> Option<Place> {
+    for (stock, step) in STEPS.iter().enumerate() {
+        let steps = layout.size().div_ceil(*step).max(1);
+        if layout.align() <= *step && steps <= SIZES {
+            return Some(Place { stock, index: steps - 1 });
+        }
+    }
+    None
 }
 
 impl Stock {
+    const fn new(step: usize) -> Stock {
+        Stock { step, free: [None; SIZES], chunk: null_mut(), chunk_left: 0 }
+    }
+
     fn take(&mut self, index: usize) -> *mut u8 {
-        let size = (index + 1) * STEP;
+        let size = (index + 1) * self.step;
         // What reading the configuration leaves behind is of other sizes than what planning needs.
         for larger in index..SIZES {
             let Some(block) = self.take_free(larger) else { continue };
@@ -93,7 +116,7 @@ impl Stock {
     /// From the chunk, or a new one: what is left of the old one is lost, less than a block.
     fn cut(&mut self, size: usize) -> *mut u8 {
         if self.chunk_left < size {
-            let chunk = map_chunk();
+            let chunk = map(CHUNK);
             if chunk.is_null() {
                 return null_mut();
             }
@@ -107,39 +130,50 @@ impl Stock {
 }
 
 /// Null where there is no memory left.
-fn map_chunk() -> *mut u8 {
+fn map(size: usize) -> *mut u8 {
     let access = libc::PROT_READ | libc::PROT_WRITE;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: asks for new memory wherever the kernel likes; nothing that exists is touched.
-    let chunk = unsafe { libc::mmap(null_mut(), CHUNK, access, kind, -1, 0) };
-    if chunk == libc::MAP_FAILED { null_mut() } else { chunk.cast() }
+    let mapped = unsafe { libc::mmap(null_mut(), size, access, kind, -1, 0) };
+    if mapped == libc::MAP_FAILED { null_mut() } else { mapped.cast() }
 }
 
-// SAFETY: a block is as large and aligned as asked for: a multiple of STEP from the start of a page; it comes from and goes
-// back to the same list, since its layout says which; and nobody else has it in between.
+// SAFETY: a block is as large and aligned as asked for: a multiple of its stock's step from the start of a page, or the
+// start of one; it comes from and goes back to the same place, which its layout tells; and nobody else has it in between.
 unsafe impl GlobalAlloc for SmallBlocks {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match size_index(layout) {
-            Some(index) => self.with_stock(|stock| stock.take(index)),
-            // SAFETY: the caller's promise is the one asked for here.
-            None => unsafe { System.alloc(layout) },
+        match place(layout) {
+            Some(place) => self.with_stock(place, |stock| stock.take(place.index)),
+            None if layout.align() <= PAGE => map(layout.size()),
+            None => null_mut(),
         }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match size_index(layout) {
-            Some(index) => self.with_stock(|stock| stock.put_back(index, block)),
-            // SAFETY: the layout is that of `alloc`, so the block is from there.
-            None => unsafe { System.dealloc(block, layout) },
+        match place(layout) {
+            Some(place) => {
+                self.with_stock(place, |stock| {
+                    stock.put_back(place.index, block);
+                    null_mut()
+                });
+            }
+            // SAFETY: the layout is that of `alloc`, so this was mapped there and is of this size.
+            None => unsafe {
+                libc::munmap(block.cast(), layout.size());
+            },
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller promises that the new size is a possible one for this alignment.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        match (size_index(layout), size_index(new_layout)) {
-            // SAFETY: the block is from there, see `dealloc`.
-            (None, None) => return unsafe { System.realloc(block, layout, new_size) },
+        match (place(layout), place(new_layout)) {
+            (None, None) => {
+                // SAFETY: the block was mapped, see `dealloc`; who asks for it to grow or shrink gives up the old one.
+                let moved =
+                    unsafe { libc::mremap(block.cast(), layout.size(), new_size, libc::MREMAP_MAYMOVE) };
+                return if moved == libc::MAP_FAILED { null_mut() } else { moved.cast() };
+            }
             (old, new) if old == new => return block,
             _ => {}
         }

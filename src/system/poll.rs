@@ -44,6 +44,11 @@ pub fn wait(watched: &[(RawFd, Until)], timeout: Option<Duration>) -> io::Result
     Ok(ready)
 }
 
+/// An interruption is an early end.
+pub fn pause(time: Duration) {
+    let _ = wait(&[], Some(time));
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     Terminate,

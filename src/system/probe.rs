@@ -8,7 +8,7 @@ mod echo;
 mod evidence;
 mod filter;
 mod outcome;
-mod socket;
+pub(super) mod socket;
 mod stream;
 mod uplink;
 

@@ -1,10 +1,13 @@
 //! The configuration as the shell loader would see it: the file, uncommitted changes, the state overlay.
 
+use std::path::Path;
+
 use crate::config::{self, Config, Problem};
 use crate::uci::{self, Package};
 
 use super::failure::{Context, Result, failure};
 use super::files::{Directories, read_line};
+use super::paths::text_of;
 
 #[derive(Debug)]
 pub struct Settings {
@@ -60,11 +63,10 @@ pub fn read(file: &str, text: &[u8], overlays: &[Vec<u8>]) -> Settings {
 
 /// The first line of `mwan3 internal`.
 pub fn release() -> String {
-    let version = std::fs::read_to_string("/etc/openwrt_release").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("DISTRIB_RELEASE="))?;
-        Some(line.trim_matches(['\'', '"']).to_owned())
-    });
-    match (version, read_line(std::path::Path::new("/etc/debian_version"))) {
+    let text = text_of(Path::new("/etc/openwrt_release"));
+    let version = text.lines().find_map(|line| line.strip_prefix("DISTRIB_RELEASE="));
+    let version = version.map(|line| line.trim_matches(['\'', '"']).to_owned());
+    match (version, read_line(Path::new("/etc/debian_version"))) {
         (Some(version), _) => format!("OpenWrt - {version}"),
         (None, Some(version)) => format!("Debian - {version}"),
         (None, None) => "OpenWrt - unknown".to_owned(),

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files::{read_number, write_atomically};
+use super::paths::text_of;
+use super::process::variable;
 
 const ROOT: &str = "/proc/sys";
 /// Read by systemd-sysctl at boot, and by udev for each device that appears.
@@ -24,9 +26,9 @@ pub fn set(name: &str, value: u32) -> io::Result<()> {
 
 /// From the next boot on. What earlier calls kept stays; `MWAN3_SYSCTL_DIR` moves the folder.
 pub fn keep(settings: &[(String, u32)]) -> io::Result<PathBuf> {
-    let folder = std::env::var_os("MWAN3_SYSCTL_DIR").map_or_else(|| PathBuf::from(FOLDER), PathBuf::from);
+    let folder = variable("MWAN3_SYSCTL_DIR").map_or_else(|| PathBuf::from(FOLDER), PathBuf::from);
     let path = folder.join(FILE);
-    let held = fs::read_to_string(&path).unwrap_or_default();
+    let held = text_of(&path);
     let is_replaced = |line: &str| {
         let name = line.split('=').next().unwrap_or("").trim();
         settings.iter().any(|(setting, _)| setting == name)

@@ -1,6 +1,5 @@
 //! The status files of the trackers, read for reports.
 
-use std::fs;
 use std::path::Path;
 
 use crate::config::{Config, Interface};
@@ -8,6 +7,7 @@ use crate::report::{Track, TrackedTarget};
 use crate::sorted::SortedMap;
 
 use super::files::{Directories, read_line, read_number};
+use super::paths;
 
 pub fn read(directories: &Directories, config: &Config) -> SortedMap<String, Track> {
     let mut tracks = SortedMap::new();
@@ -55,7 +55,7 @@ fn tracked_target(directory: &Path, target: &str) -> TrackedTarget {
 
 /// A process id alone says little: numbers are used again.
 fn is_tracker(pid: u64) -> bool {
-    let Ok(command) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let Ok(command) = paths::read(Path::new(&format!("/proc/{pid}/cmdline"))) else { return false };
     let mut words = command.split(|byte| *byte == 0);
     let program = words.next().unwrap_or_default();
     program.ends_with(b"mwan3") && words.any(|word| word == b"track")

@@ -6,7 +6,6 @@ mod connection;
 mod herald;
 mod real;
 
-use std::env;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -77,9 +76,9 @@ impl Bus {
 }
 
 fn socket_path() -> PathBuf {
-    let named = env::var_os(SOCKET_VARIABLE).map(PathBuf::from);
+    let named = super::process::variable(SOCKET_VARIABLE).map(PathBuf::from);
     named.unwrap_or_else(|| {
-        let found = SOCKETS.iter().find(|path| Path::new(path).exists());
+        let found = SOCKETS.iter().find(|path| super::paths::exists(Path::new(path)));
         PathBuf::from(found.unwrap_or(&SOCKETS[0]))
     })
 }

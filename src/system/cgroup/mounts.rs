@@ -2,12 +2,12 @@
 
 use super::super::failure::{self, failure};
 use std::ffi::{CStr, OsString, c_long};
-use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::system::paths::read;
 const FSOPEN_CLOEXEC: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
 const FSMOUNT_CLOEXEC: u32 = 1;
@@ -45,13 +45,13 @@ impl Hierarchy {
 
     /// `None` where nobody, with or without a mount, can have made a group.
     pub fn in_use() -> Option<Hierarchy> {
-        let groups = fs::read("/proc/self/cgroup").ok()?;
+        let groups = read(Path::new("/proc/self/cgroup")).ok()?;
         let is_known = groups.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"0::"));
         is_known.then(Hierarchy::open)?.ok()
     }
 
     fn mounted() -> Option<Hierarchy> {
-        let table = fs::read("/proc/self/mountinfo").ok()?;
+        let table = read(Path::new("/proc/self/mountinfo")).ok()?;
         let mount = table.split(|byte| *byte == b'\n').find_map(read_mount)?;
         Some(Hierarchy { mount, _private: None })
     }

@@ -6,54 +6,41 @@ use std::time::Duration;
 
 use crate::alert::{Message, News};
 use crate::config::Alert;
+use crate::system::launch::{Child, fork};
 use crate::system::logger;
 use crate::system::logger as log;
 use crate::system::poll::unblock_all_signals;
 
-/// Waited for already.
-const NOBODY: libc::pid_t = 0;
 /// Mail servers may take their time; nobody waits for them.
 const TIME_LIMIT: Duration = Duration::from_secs(90);
 
 #[derive(Debug)]
 pub struct Courier {
-    pid: libc::pid_t,
+    child: Child,
     until: Duration,
 }
 
 impl Courier {
     pub fn send(alert: &Alert, message: &Message, news: &[News], now: Duration) -> io::Result<Courier> {
-        // SAFETY: this process has one thread, so the child may go on as a normal program.
-        match unsafe { libc::fork() } {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                become_independent();
-                let failures = super::deliver(alert, message, news);
-                failures.iter().for_each(|failure| log::warn!("alert {}: {failure}", alert.name));
-                // SAFETY: ends the child at once; nothing of the tracker's is flushed or dropped twice.
-                unsafe { libc::_exit(i32::from(!failures.is_empty())) }
-            }
-            pid => Ok(Courier { pid, until: now.saturating_add(TIME_LIMIT) }),
+        if let Some(child) = fork()? {
+            return Ok(Courier { child, until: now.saturating_add(TIME_LIMIT) });
         }
+        become_independent();
+        let failures = super::deliver(alert, message, news);
+        failures.iter().for_each(|failure| log::warn!("alert {}: {failure}", alert.name));
+        // SAFETY: ends the child at once; nothing of the tracker's is flushed or dropped twice.
+        unsafe { libc::_exit(i32::from(!failures.is_empty())) }
     }
 
     /// Whether it delivered; None while it is on its way.
     pub fn outcome(&mut self, now: Duration) -> Option<bool> {
-        let mut status = 0;
-        // SAFETY: the pointer is to a live int; the pid is our own child's, which was not waited for yet.
-        let ended = unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) };
-        match ended {
-            0 if now < self.until => None,
-            0 => {
+        match self.child.try_wait() {
+            None if now < self.until => None,
+            None => {
                 self.end();
                 Some(false)
             }
-            _ => {
-                let has_delivered =
-                    ended == self.pid && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
-                self.pid = NOBODY;
-                Some(has_delivered)
-            }
+            Some(status) => Some(status.success()),
         }
     }
 
@@ -62,16 +49,9 @@ impl Courier {
     }
 
     fn end(&mut self) {
-        if self.pid == NOBODY {
-            return;
-        }
-        // SAFETY: kill and waitpid take no pointers but null; the group is our own child's.
-        unsafe {
-            libc::kill(-self.pid, libc::SIGKILL);
-            libc::kill(self.pid, libc::SIGKILL);
-            libc::waitpid(self.pid, std::ptr::null_mut(), 0);
-        }
-        self.pid = NOBODY;
+        self.child.kill_group();
+        self.child.kill();
+        self.child.wait();
     }
 }
 

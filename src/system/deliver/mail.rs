@@ -1,10 +1,10 @@
 //! Mail, by the installed sendmail or by SMTP to a server nearby: no encryption, no login.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::process::Command;
+use std::net::TcpStream;
 
 use crate::alert::{Message, mail_date};
+use crate::system::resolve::socket_addresses;
 
 use super::{PATIENCE, host_name, installed, run_with_input, unix_time_s, words};
 
@@ -25,7 +25,7 @@ pub(super) fn send(
             .map_err(|error| format!("mail server {server}: {error}")),
         None => match installed(&["sendmail"]) {
             // Addresses are read from the letter: none can be taken for an option.
-            Some((_, program)) => run_with_input(Command::new(program).args(["-t", "-i"]), &letter),
+            Some((_, program)) => run_with_input(&program, &["-t", "-i"], &letter),
             None => Err("no sendmail is installed; option smtp names a mail server instead".to_owned()),
         },
     }
@@ -127,7 +127,7 @@ impl Talk {
 
 /// To the first of the server's addresses that answers.
 pub(super) fn connect(server: &str) -> Result<TcpStream, String> {
-    let addresses = server.to_socket_addrs().map_err(words)?;
+    let addresses = socket_addresses(server)?;
     let mut last = "no address".to_owned();
     for address in addresses {
         match TcpStream::connect_timeout(&address, PATIENCE) {

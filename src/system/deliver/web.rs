@@ -1,7 +1,6 @@
 //! A POST of JSON: plain HTTP by ourselves, HTTPS by whichever client is installed.
 
 use std::io::Write;
-use std::process::Command;
 
 use super::mail::connect;
 use super::{installed, run_with_input, words};
@@ -50,13 +49,12 @@ fn by_client(url: &str, json: &str) -> Result<(), String> {
     let Some((name, program)) = installed(&CLIENTS) else {
         return Err(format!("https needs one of {}", CLIENTS.join(", ")));
     };
-    let mut command = Command::new(program);
     if name == "curl" {
-        command.args(["--silent", "--show-error", "--fail", "--max-time", "30"]);
-        command.args(["--header", "Content-Type: application/json", "--data-binary", "@-", "--", url]);
-        return run_with_input(&mut command, json);
+        let limits = ["--silent", "--show-error", "--fail", "--max-time", "30"];
+        let content = ["--header", "Content-Type: application/json", "--data-binary", "@-", "--", url];
+        return run_with_input(&program, &[&limits[..], &content].concat(), json);
     }
-    command.args(["-q", "-T", "30", "-O", "/dev/null", "--header=Content-Type: application/json"]);
-    command.arg(format!("--post-data={json}")).arg(url);
-    run_with_input(&mut command, "")
+    let data = format!("--post-data={json}");
+    let header = "--header=Content-Type: application/json";
+    run_with_input(&program, &["-q", "-T", "30", "-O", "/dev/null", header, &data, url], "")
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::TABLE;
+use crate::system::paths::{exists, text_of};
 
 /// IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES; the numbers are the same for IPv6.
 const GET_INFO: libc::c_int = 64;
@@ -31,11 +32,11 @@ pub fn commands(prefix: &str) -> Vec<String> {
     let mut commands = Vec::new();
     for (program, names, domain, level) in FAMILIES {
         // Asking for a table that is not there would load it.
-        let tables = std::fs::read_to_string(names).unwrap_or_default();
+        let tables = text_of(Path::new(names));
         if tables.lines().any(|table| table == TABLE)
             && entries(domain, level).is_ok_and(|listing| mentions(&listing, prefix))
         {
-            let is_renamed = Path::new("/usr/sbin").join(format!("{program}-legacy-save")).exists();
+            let is_renamed = exists(Path::new(&format!("/usr/sbin/{program}-legacy-save")));
             let program = if is_renamed { format!("{program}-legacy") } else { program.to_owned() };
             commands
                 .push(format!("{program}-save -t {TABLE} | grep -v {prefix} | {program}-restore -T {TABLE}"));

@@ -1,8 +1,9 @@
 //! Whether anybody on this host translates source addresses, for a hint to those who forgot.
 
-use std::fs;
+use std::path::Path;
 
 use super::super::netlink::{self, Attribute, NetlinkError, Payload, Socket};
+use super::super::paths::text_of;
 use super::numbers::expression::{self, nat};
 use super::numbers::{message, rule};
 
@@ -15,7 +16,7 @@ const TARGET_NAME: u16 = 1;
 /// A rule anywhere is enough: whether it is the right one nobody can tell. `None` where iptables-legacy
 /// may do it, which we do not read. Rules in `ours` do not count.
 pub fn is_anybody_translating(ours: &str) -> Result<Option<bool>, NetlinkError> {
-    let legacy = fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
+    let legacy = text_of(Path::new("/proc/net/ip_tables_names"));
     if legacy.lines().any(|table| table == "nat") {
         return Ok(None);
     }

@@ -19,7 +19,7 @@ const ICMP_FILTER: libc::c_int = 1;
 /// Room for one extended error with its sender, and more.
 const CONTROL_BYTES: usize = 256;
 
-pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
+pub(in crate::system) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     fill_randomly(&mut bytes)?;
     Ok(bytes)
