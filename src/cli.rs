@@ -175,7 +175,7 @@ fn note_written(result: std::io::Result<()>) {
 }
 
 fn suggestion(word: &str) -> String {
-    let closest = crate::config::options::closest_of(word, VERBS.iter().copied());
+    let closest = crate::config::options::closest_of(word, &mut VERBS.iter().copied());
     closest.map(|verb| format!(" (did you mean '{verb}'?)")).unwrap_or_default()
 }
 

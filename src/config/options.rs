@@ -304,22 +304,26 @@ pub fn was_removed(section: SectionKind, name: &str) -> bool {
 
 /// The known option that someone who wrote `name` probably meant.
 pub fn closest(section: SectionKind, name: &str) -> Option<&'static str> {
-    closest_of(name, of_section(section).map(|spec| spec.name))
+    closest_of(name, &mut of_section(section).map(|spec| spec.name))
 }
 
 /// The candidate that `word` probably meant: at most two slips of the pen away, fewer in short words.
-pub fn closest_of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest_of<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONGEST: usize = 64;
     if word.len() > LONGEST {
         return None;
     }
     let tolerated = if word.len() <= 4 { 1 } else { 2 };
-    candidates
-        .filter(|candidate| candidate.len().abs_diff(word.len()) <= tolerated)
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= tolerated)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let (mut closest, mut least) = (None, tolerated + 1);
+    for candidate in candidates {
+        if candidate.len().abs_diff(word.len()) <= tolerated {
+            let distance = distance(word, candidate);
+            if distance < least {
+                (closest, least) = (Some(candidate), distance);
+            }
+        }
+    }
+    closest
 }
 
 /// How many letters must be added, dropped, changed or swapped with their neighbour.

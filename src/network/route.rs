@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::address::{Family, Prefix};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, plain_keys};
 
 pub use text::{RouteCommand, listing};
 
@@ -132,6 +132,8 @@ pub enum MetricValue {
     Number(u32),
     Text(String),
 }
+
+plain_keys! { RouteKey; }
 
 /// What the kernel takes as "the same route": two routes with one key replace each other.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

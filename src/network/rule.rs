@@ -5,10 +5,12 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::address::{Family, Prefix};
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, plain_keys};
 
 use super::route::protocol_name;
 use super::{TABLE_LOCAL, TABLE_MAIN};
+
+plain_keys! { IpRule; }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct IpRule {

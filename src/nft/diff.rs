@@ -158,8 +158,8 @@ fn missing<'n>(
     held: impl Iterator<Item = &'n String>,
     wanted: impl Iterator<Item = &'n String>,
 ) -> Vec<&'n str> {
-    let wanted: SortedSet<&String> = wanted.collect();
-    held.filter(|name| !wanted.contains(name)).map(String::as_str).collect()
+    let wanted: SortedSet<&str> = wanted.map(String::as_str).collect();
+    held.map(String::as_str).filter(|name| !wanted.contains(name)).collect()
 }
 
 /// The kernel cannot change what a set is compared by or filled with: one that differs is made anew.

@@ -1,7 +1,7 @@
 //! The few BPF instructions we need, as values, and their encoding for this machine. Jumps go forward to
 //! labels; the distance is worked out when the program is complete.
 
-use crate::sorted::SortedMap;
+use crate::sorted::{SortedMap, plain_keys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Register {
@@ -13,6 +13,8 @@ pub enum Register {
     R3,
     R4,
 }
+
+plain_keys! { Label; }
 
 /// A place in a program that jumps go to; each program gives the names their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
