@@ -1,12 +1,15 @@
 //! A map and a set that are sorted vectors: for the small tables this program is made of. The standard
 //! B-trees cost up to 10 KB of flash for every pair of types, these a few hundred bytes. Keys that come in
 //! order are appended; others move what is behind them, so what may be long is sorted before it is put in.
-//! And a sort that is compiled once: those of the standard library cost 600 bytes for every type.
+
+mod sort;
 
 use std::cmp::Ordering;
 use std::fmt::{Debug, Formatter};
 
 use serde::ser::{Serialize, Serializer};
+
+pub use sort::sort_by;
 
 /// What is looked up: text by `&str`, however it is kept, so that one search serves all who ask.
 pub trait Key {
@@ -230,32 +233,6 @@ impl<T: Key> SortedSet<T> {
         }
         Err(from)
     }
-}
-
-/// Equal items keep their order.
-pub fn sort_by<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
-    for (one, other) in swaps(items.len(), &|one, other| compare(&items[one], &items[other])) {
-        items.swap(one, other);
-    }
-}
-
-/// What to swap, one after the other, so that all are in order.
-fn swaps(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<(usize, usize)> {
-    let mut origins: Vec<usize> = (0..count).collect();
-    origins.sort_by(|one, other| compare(*one, *other));
-    let mut swaps = Vec::new();
-    for start in 0..count {
-        let mut place = start;
-        loop {
-            let origin = std::mem::replace(&mut origins[place], place);
-            if origin == start {
-                break;
-            }
-            swaps.push((place, origin));
-            place = origin;
-        }
-    }
-    swaps
 }
 
 impl<K, V> Default for SortedMap<K, V> {
