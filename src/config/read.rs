@@ -88,7 +88,7 @@ fn read_globals(mut fields: Fields<'_>) -> Globals {
 }
 
 /// "…; did you mean wan?"
-fn suggestion<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> String {
+fn suggestion(name: &str, known: &mut dyn Iterator<Item = &str>) -> String {
     match options::closest_of(name, known) {
         Some(closest) => format!("; did you mean {closest}?"),
         None => String::new(),
