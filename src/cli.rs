@@ -179,7 +179,7 @@ fn say_line(text: fmt::Arguments<'_>) {
 }
 
 fn suggestion(word: &str) -> String {
-    let closest = crate::config::options::closest_of(word, VERBS.iter().map(|(name, _)| *name));
+    let closest = crate::config::options::closest_of(word, &mut VERBS.iter().map(|(name, _)| *name));
     closest.map(|verb| format!(" (did you mean '{verb}'?)")).unwrap_or_default()
 }
 

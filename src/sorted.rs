@@ -1,11 +1,52 @@
 //! A map and a set that are sorted vectors: for the small tables this program is made of. The standard
 //! B-trees cost up to 10 KB of flash for every pair of types, these a few hundred bytes. Keys that come in
 //! order are appended; others move what is behind them, so what may be long is sorted before it is put in.
-//! And a sort that is compiled once: those of the standard library cost 600 bytes for every type.
 
-use std::borrow::Borrow;
+mod sort;
+
 use std::cmp::Ordering;
 use std::fmt::{Debug, Formatter};
+
+pub use sort::sort_by;
+
+/// What is looked up: text by `&str`, however it is kept, so that one search serves all who ask.
+pub trait Key {
+    type Sought: Ord + ?Sized;
+    fn sought(&self) -> &Self::Sought;
+}
+
+impl Key for String {
+    type Sought = str;
+
+    fn sought(&self) -> &str {
+        self
+    }
+}
+
+impl<T: Ord + ?Sized> Key for &T {
+    type Sought = T;
+
+    fn sought(&self) -> &T {
+        self
+    }
+}
+
+/// Looked up by themselves.
+macro_rules! plain_keys {
+    ($($key:ty $(, $part:ident)*;)*) => {$(
+        impl<$($part: Ord),*> $crate::sorted::Key for $key {
+            type Sought = Self;
+
+            fn sought(&self) -> &Self {
+                self
+            }
+        }
+    )*};
+}
+
+plain_keys! { u16; u32; u64; usize; i32; std::net::IpAddr; (A, B), A, B; (A, B, C), A, B, C; }
+
+pub(crate) use plain_keys;
 
 /// Keys and values stand apart: what finds and puts in a key is then the same code whatever its value is.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,25 +115,16 @@ impl<K, V> SortedMap<K, V> {
     }
 }
 
-impl<K: Ord, V> SortedMap<K, V> {
-    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+impl<K: Key, V> SortedMap<K, V> {
+    pub fn get(&self, key: &K::Sought) -> Option<&V> {
         self.values.get(self.keys.place(key).ok()?)
     }
 
-    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn get_mut(&mut self, key: &K::Sought) -> Option<&mut V> {
         self.values.get_mut(self.keys.place(key).ok()?)
     }
 
-    pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-    {
+    pub fn contains_key(&self, key: &K::Sought) -> bool {
         self.keys.contains(key)
     }
 
@@ -130,10 +162,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.or_insert(key, V::default())
     }
 
-    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn remove(&mut self, key: &K::Sought) -> Option<V> {
         let place = self.keys.place(key).ok()?;
         self.keys.items.remove(place);
         Some(self.values.remove(place))
@@ -162,11 +191,8 @@ impl<T> SortedSet<T> {
     }
 }
 
-impl<T: Ord> SortedSet<T> {
-    pub fn contains<Q: Ord + ?Sized>(&self, item: &Q) -> bool
-    where
-        T: Borrow<Q>,
-    {
+impl<T: Key> SortedSet<T> {
+    pub fn contains(&self, item: &T::Sought) -> bool {
         self.place(item).is_ok()
     }
 
@@ -175,10 +201,7 @@ impl<T: Ord> SortedSet<T> {
         self.put(item).is_err()
     }
 
-    pub fn remove<Q: Ord + ?Sized>(&mut self, item: &Q) -> bool
-    where
-        T: Borrow<Q>,
-    {
+    pub fn remove(&mut self, item: &T::Sought) -> bool {
         let place = self.place(item);
         if let Ok(place) = place {
             self.items.remove(place);
@@ -188,7 +211,7 @@ impl<T: Ord> SortedSet<T> {
 
     /// Where it was already, or where it is now.
     fn put(&mut self, item: T) -> Result<usize, usize> {
-        let place = self.place(&item);
+        let place = self.place(item.sought());
         if let Err(place) = place {
             self.items.insert(place, item);
         }
@@ -196,14 +219,11 @@ impl<T: Ord> SortedSet<T> {
     }
 
     /// Where it is, or where it would belong. The search of the standard library compares in two places.
-    fn place<Q: Ord + ?Sized>(&self, item: &Q) -> Result<usize, usize>
-    where
-        T: Borrow<Q>,
-    {
+    fn place(&self, item: &T::Sought) -> Result<usize, usize> {
         let (mut from, mut to) = (0, self.items.len());
         while from < to {
             let middle = from + (to - from) / 2;
-            match self.items[middle].borrow().cmp(item) {
+            match self.items[middle].sought().cmp(item) {
                 Ordering::Less => from = middle + 1,
                 Ordering::Equal => return Ok(middle),
                 Ordering::Greater => to = middle,
@@ -211,32 +231,6 @@ impl<T: Ord> SortedSet<T> {
         }
         Err(from)
     }
-}
-
-/// Equal items keep their order.
-pub fn sort_by<T>(items: &mut [T], compare: &dyn Fn(&T, &T) -> Ordering) {
-    for (one, other) in swaps(items.len(), &|one, other| compare(&items[one], &items[other])) {
-        items.swap(one, other);
-    }
-}
-
-/// What to swap, one after the other, so that all are in order.
-fn swaps(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<(usize, usize)> {
-    let mut origins: Vec<usize> = (0..count).collect();
-    origins.sort_by(|one, other| compare(*one, *other));
-    let mut swaps = Vec::new();
-    for start in 0..count {
-        let mut place = start;
-        loop {
-            let origin = std::mem::replace(&mut origins[place], place);
-            if origin == start {
-                break;
-            }
-            swaps.push((place, origin));
-            place = origin;
-        }
-    }
-    swaps
 }
 
 impl<K, V> Default for SortedMap<K, V> {
@@ -252,10 +246,10 @@ impl<T> Default for SortedSet<T> {
 }
 
 /// For tests: panics where the key is not there, as the standard maps do.
-impl<K: Ord + Borrow<Q>, V, Q: Ord + ?Sized> std::ops::Index<&Q> for SortedMap<K, V> {
+impl<K: Key, V> std::ops::Index<&K::Sought> for SortedMap<K, V> {
     type Output = V;
 
-    fn index(&self, key: &Q) -> &V {
+    fn index(&self, key: &K::Sought) -> &V {
         match self.get(key) {
             Some(value) => value,
             None => panic!("no such key"),
@@ -263,7 +257,7 @@ impl<K: Ord + Borrow<Q>, V, Q: Ord + ?Sized> std::ops::Index<&Q> for SortedMap<K
     }
 }
 
-impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
+impl<K: Key, V> FromIterator<(K, V)> for SortedMap<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = SortedMap::new();
         map.extend(entries);
@@ -271,7 +265,7 @@ impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
     }
 }
 
-impl<K: Ord, V> Extend<(K, V)> for SortedMap<K, V> {
+impl<K: Key, V> Extend<(K, V)> for SortedMap<K, V> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
@@ -279,13 +273,13 @@ impl<K: Ord, V> Extend<(K, V)> for SortedMap<K, V> {
     }
 }
 
-impl<K: Ord, V, const N: usize> From<[(K, V); N]> for SortedMap<K, V> {
+impl<K: Key, V, const N: usize> From<[(K, V); N]> for SortedMap<K, V> {
     fn from(entries: [(K, V); N]) -> Self {
         entries.into_iter().collect()
     }
 }
 
-impl<T: Ord> FromIterator<T> for SortedSet<T> {
+impl<T: Key> FromIterator<T> for SortedSet<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         let mut set = SortedSet::new();
         for item in items {

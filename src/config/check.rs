@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use crate::address::Family;
 use crate::network::Network;
-use crate::sorted::{SortedMap, SortedSet, sort_by};
+use crate::sorted::{SortedMap, sort_by};
 use crate::uci::{Package, Section};
 
 use super::options::{SPECIAL_TARGETS, SectionKind};
@@ -130,16 +130,15 @@ fn name_is_free(policy: &Policy, report: &mut Report<'_>) {
 }
 
 fn interfaces_are_distinct(policy: &Policy, report: &mut Report<'_>) {
-    let mut seen = SortedMap::new();
-    let mut told = SortedSet::new();
-    for member in &policy.members {
-        let key = (member.metric, &*member.interface);
-        let Some(first) = seen.replace(key, &*member.name) else { continue };
-        if told.insert(key) {
-            let (metric, interface) = key;
+    for (position, member) in policy.members.iter().enumerate() {
+        let (metric, interface) = (member.metric, &member.interface);
+        let before = policy.members.iter().take(position);
+        let mut same = before.filter(|other| other.metric == metric && other.interface == *interface);
+        // Told once, with the second of them.
+        if let (Some(first), None) = (same.next(), same.next()) {
             let text = format!(
-                "members {first} and {} are both interface {interface} with metric {metric}: their weights add up",
-                member.name
+                "members {} and {} are both interface {interface} with metric {metric}: their weights add up",
+                first.name, member.name
             );
             report.about_option(Severity::Warning, (SectionKind::Policy, &policy.name), "use_member", text);
         }

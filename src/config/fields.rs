@@ -125,7 +125,7 @@ impl<'a> Fields<'a> {
             }
             spec = self::spec(self.kind, other);
         }
-        // One that is refused was told of where it is made: a test proves that none is.
+        // None of the table's defaults is refused, as a test proves.
         let _ = take(match spec.default {
             DefaultValue::Value(text) => text,
             _ => "",
@@ -151,7 +151,7 @@ impl<'a> Fields<'a> {
     fn offer_items(&mut self, option: &str, take: &mut dyn FnMut(&str) -> Parsed<()>) {
         for item in &self.items(option) {
             if let Err(reason) = take(&item.text) {
-                self.report_item(Severity::Error, option, item, &format!("{reason}; left out"));
+                self.report_item(Severity::Error, option, item, &format!("{reason}{LEFT_OUT}"));
             }
         }
     }

@@ -300,46 +300,26 @@ pub fn was_removed(section: SectionKind, name: &str) -> bool {
 
 /// The known option that someone who wrote `name` probably meant.
 pub fn closest(section: SectionKind, name: &str) -> Option<&'static str> {
-    closest_of(name, of_section(section).map(|spec| spec.name))
+    closest_of(name, &mut of_section(section).map(|spec| spec.name))
 }
 
 /// The candidate that `word` probably meant: at most two slips of the pen away, fewer in short words.
-pub fn closest_of<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let mut search = Search::of(word);
+pub fn closest_of<'a>(word: &str, candidates: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 64;
+    if word.len() > LONGEST {
+        return None;
+    }
+    let tolerated = if word.len() <= 4 { 1 } else { 2 };
+    let (mut closest, mut least) = (None, tolerated + 1);
     for candidate in candidates {
-        search.consider(candidate);
-    }
-    search.closest
-}
-
-struct Search<'a, 'w> {
-    word: &'w str,
-    closest: Option<&'a str>,
-    /// How many slips of the pen are too many.
-    limit: usize,
-}
-
-impl<'a, 'w> Search<'a, 'w> {
-    fn of(word: &'w str) -> Search<'a, 'w> {
-        let limit = match word.len() {
-            0..=4 => 2,
-            5..=64 => 3,
-            // No word at all.
-            _ => 0,
-        };
-        Search { word, closest: None, limit }
-    }
-
-    #[inline(never)]
-    fn consider(&mut self, candidate: &'a str) {
-        // So many letters must be added or dropped at least.
-        if candidate.len().abs_diff(self.word.len()) < self.limit {
-            let distance = distance(self.word, candidate);
-            if distance < self.limit {
-                (self.closest, self.limit) = (Some(candidate), distance);
+        if candidate.len().abs_diff(word.len()) <= tolerated {
+            let distance = distance(word, candidate);
+            if distance < least {
+                (closest, least) = (Some(candidate), distance);
             }
         }
     }
+    closest
 }
 
 /// How many letters must be added, dropped, changed or swapped with their neighbour.

@@ -42,7 +42,7 @@ impl<'a> Sections<'a> {
         for section in &package.sections {
             let text = match SectionKind::from_name(&section.kind) {
                 // Only a pending rename can do this.
-                Some(_) if !names.insert(&section.name) => {
+                Some(_) if !names.insert(section.name.as_str()) => {
                     "a second section of this name; skipped".to_owned()
                 }
                 Some(SectionKind::Globals) if section.name != "globals" => {
@@ -65,7 +65,7 @@ impl<'a> Sections<'a> {
 }
 
 fn unknown_kind(kind: &str) -> String {
-    match options::closest_of(kind, SectionKind::ALL.into_iter().map(SectionKind::name)) {
+    match options::closest_of(kind, &mut SectionKind::ALL.into_iter().map(SectionKind::name)) {
         Some(known) => format!("unknown type of section, skipped; did you mean {known}?"),
         None => "unknown type of section, skipped".to_owned(),
     }
@@ -88,7 +88,7 @@ fn read_globals(mut fields: Fields<'_>) -> Globals {
 }
 
 /// "…; did you mean wan?"
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+fn suggestion(name: &str, known: &mut dyn Iterator<Item = &str>) -> String {
     match options::closest_of(name, known) {
         Some(closest) => format!("; did you mean {closest}?"),
         None => String::new(),

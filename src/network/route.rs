@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use crate::address::{Family, Prefix};
-use crate::sorted::{SortedMap, sort_by};
+use crate::sorted::{SortedMap, plain_keys, sort_by};
 
 pub(super) use text::write_protocol;
 pub use text::{RouteCommand, listing, scope_name};
@@ -121,6 +121,8 @@ pub enum MetricValue {
     Number(u32),
     Text(String),
 }
+
+plain_keys! { RouteKey; }
 
 /// By way of the order, which is there anyway: another comparison would be half a KB.
 impl PartialEq for Route {

@@ -4,10 +4,12 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use crate::address::{Family, Prefix};
-use crate::sorted::{SortedMap, sort_by};
+use crate::sorted::{SortedMap, plain_keys, sort_by};
 
 use super::route::write_protocol;
 use super::{TABLE_LOCAL, TABLE_MAIN};
+
+plain_keys! { IpRule; }
 
 #[derive(Clone, Debug, Eq, PartialOrd, Ord)]
 pub struct IpRule {

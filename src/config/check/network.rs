@@ -1,18 +1,18 @@
 //! The configuration beside the observed network: uplinks that do not exist, share a device, or have no
 //! default route of their own in table main.
 
-use crate::address::{Family, Prefix};
+use crate::address::Family;
 use crate::config::options::SectionKind;
 use crate::config::problem::Severity;
 use crate::config::{Config, Interface};
 use crate::network::{Network, Route, TABLE_MAIN};
-use crate::sorted::SortedMap;
 
 use super::Report;
 
 pub(super) fn check(config: &Config, network: &Network, report: &mut Report<'_>) {
-    let mut by_device: SortedMap<(Family, &str), &str> = SortedMap::new();
-    let mut by_metric: SortedMap<(Family, u32, Option<Prefix>), &str> = SortedMap::new();
+    // What was met already, with the interface it belongs to.
+    let mut devices: Vec<(Family, &str, &str)> = Vec::new();
+    let mut defaults: Vec<(&Route, &str)> = Vec::new();
     for interface in config.interfaces.iter().filter(|interface| interface.enabled) {
         let place = (SectionKind::Interface, &*interface.name);
         report_foreign_routes(interface, network, report);
@@ -25,7 +25,11 @@ pub(super) fn check(config: &Config, network: &Network, report: &mut Report<'_>)
             continue;
         };
         let Some(device) = found.device.as_deref().filter(|_| found.up) else { continue };
-        if let Some(other) = by_device.replace((interface.family, device), &interface.name) {
+        let same =
+            |(family, other, _): &&(Family, &str, &str)| *family == interface.family && *other == device;
+        let user = devices.iter().rev().find(same).map(|(.., user)| *user);
+        devices.push((interface.family, device, &interface.name));
+        if let Some(other) = user {
             let text = format!(
                 "uses device {device} as interface {other} does: what comes in by it counts as {other}'s"
             );
@@ -37,19 +41,33 @@ pub(super) fn check(config: &Config, network: &Network, report: &mut Report<'_>)
         if routes.is_empty() && !gateways.any(|gateway| Family::of(*gateway) == interface.family) {
             report.about(Severity::Warning, place, no_default_route(interface, device));
         }
-        for route in routes {
-            let key = (interface.family, route.metric, route.source);
-            let other = *by_metric.or_insert(key, &interface.name);
-            if other != interface.name {
+        report_shared_metrics(interface, routes, &mut defaults, report);
+    }
+    report_unknown_source_interfaces(config, network, report);
+}
+
+fn report_shared_metrics<'a>(
+    interface: &'a Interface,
+    routes: Vec<&'a Route>,
+    defaults: &mut Vec<(&'a Route, &'a str)>,
+    report: &mut Report<'_>,
+) {
+    for route in routes {
+        let same = |(other, _): &&(&Route, &str)| {
+            other.family == route.family && other.metric == route.metric && other.source == route.source
+        };
+        match defaults.iter().find(same) {
+            None => defaults.push((route, &interface.name)),
+            Some((_, other)) if *other == interface.name => {}
+            Some((_, other)) => {
                 let text = format!(
                     "its default route has metric {}, as that of interface {other}: give each its own `metric`",
                     route.metric
                 );
-                report.about(Severity::Warning, place, text);
+                report.about(Severity::Warning, (SectionKind::Interface, &interface.name), text);
             }
         }
     }
-    report_unknown_source_interfaces(config, network, report);
 }
 
 /// We leave them alone, so traffic of the uplink may follow them.

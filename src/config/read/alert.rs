@@ -57,7 +57,7 @@ fn interfaces(fields: &mut Fields<'_>, known: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for item in fields.items("interface") {
         if !known.contains(&item.text.as_str()) {
-            let closest = suggestion(&item.text, known.iter().copied());
+            let closest = suggestion(&item.text, &mut known.iter().copied());
             let text = format!("no such interface{closest}");
             fields.report_item(Severity::Warning, "interface", &item, &text);
         }

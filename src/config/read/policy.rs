@@ -43,13 +43,13 @@ fn read_member(
         fields.report_section(Severity::Warning, "names no interface; the member is left out");
         return None;
     };
-    if !usable.contains(interface.as_str()) {
-        let text = if written.contains(interface.as_str()) {
+    if !usable.contains(&interface) {
+        let text = if written.contains(&interface) {
             "this interface was skipped, and the member with it".to_owned()
         } else {
             format!(
                 "no such interface; the member is left out{}",
-                suggestion(&interface, written.iter().copied())
+                suggestion(&interface, &mut written.iter().copied())
             )
         };
         fields.report(Severity::Warning, "interface", &text);
@@ -118,11 +118,11 @@ fn sessions(fields: &mut Fields<'_>) -> SessionPolicy {
 fn members_of(fields: &mut Fields<'_>, members: &Members) -> Vec<Member> {
     let mut found = Vec::new();
     for item in fields.items("use_member") {
-        match members.get(item.text.as_str()) {
+        match members.get(&item.text) {
             // A member that was skipped has been told of where it stands.
             Some(member) => found.extend(member.clone()),
             None => {
-                let closest = suggestion(&item.text, members.keys().map(|name| &**name));
+                let closest = suggestion(&item.text, &mut members.keys().map(|name| &**name));
                 let text = format!("no such member, left out{closest}");
                 fields.report_item(Severity::Warning, "use_member", &item, &text);
             }

@@ -72,7 +72,7 @@ fn target(fields: &mut Fields<'_>, policies: &SortedSet<&str>) -> Option<Target>
         "blackhole" => Some(Target::Blackhole),
         policy if policies.contains(policy) => Some(Target::Policy(policy.to_owned())),
         unknown => {
-            let closest = suggestion(unknown, policies.iter().copied());
+            let closest = suggestion(unknown, &mut policies.iter().copied());
             fields.report(
                 Severity::Error,
                 "use_policy",
