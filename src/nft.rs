@@ -5,6 +5,7 @@
 mod build;
 mod change_text;
 mod diff;
+mod observed_text;
 mod text;
 
 use std::net::IpAddr;

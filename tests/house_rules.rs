@@ -55,6 +55,13 @@ fn nothing_panics_but_where_a_reason_says_it_cannot() {
     assert_only(&found(panics), MAY_PANIC);
 }
 
+/// Programs for routers are built without it: `-Zfmt-debug=none`.
+#[test]
+fn nobody_is_told_a_debug_text() {
+    let debugs = |line: &str| [":?}", ":#?}", "dbg!("].iter().any(|debug| line.contains(debug));
+    assert_only(&found(debugs), &[]);
+}
+
 #[test]
 fn nothing_is_indexed_but_where_a_reason_says_it_is_there() {
     assert_only(&found(indexes), MAY_INDEX);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::slice::Iter;
 
 use super::ExitCode;
+use crate::json::Json;
 
 #[derive(Debug, Default)]
 pub struct Arguments {
@@ -85,7 +86,7 @@ impl Arguments {
             return self.take_value(&name, value, rest);
         }
         match value {
-            Some(value) => Err(format!("unexpected argument for option '--{name}': {value:?}")),
+            Some(value) => Err(format!("unexpected argument for option '--{name}': {}", quoted(value))),
             None => Ok(()),
         }
     }
@@ -123,7 +124,7 @@ impl Arguments {
             "output" => self.output = Some(value.into()),
             _ => {
                 let value = text(value)?;
-                let wrong = |error: ParseIntError| format!("cannot parse argument {value:?}: {error}");
+                let wrong = |error: ParseIntError| format!("cannot parse argument \"{value}\": {error}");
                 match name {
                     "sport" => self.source_port = Some(value.parse().map_err(wrong)?),
                     "seconds" => self.seconds = Some(value.parse().map_err(wrong)?),
@@ -146,7 +147,7 @@ impl Arguments {
                 ('h', _) => self.verb = "help".to_owned(),
                 ('=', Some(last)) => {
                     let value = OsStr::from_bytes(letters.get(position + 1..).unwrap_or_default());
-                    return Err(format!("unexpected argument for option '-{last}': {value:?}"));
+                    return Err(format!("unexpected argument for option '-{last}': {}", quoted(value)));
                 }
                 _ => return Err(format!("invalid option '-{letter}'")),
             }
@@ -164,6 +165,10 @@ impl Arguments {
 fn text(word: &OsStr) -> Result<String, String> {
     match word.to_str() {
         Some(text) => Ok(text.to_owned()),
-        None => Err(format!("argument is invalid unicode: {word:?}")),
+        None => Err(format!("argument is invalid unicode: {}", quoted(word))),
     }
+}
+
+fn quoted(word: &OsStr) -> Json {
+    Json::from(&*word.to_string_lossy())
 }

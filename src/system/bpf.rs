@@ -28,6 +28,15 @@ pub enum Hook {
 }
 
 impl Hook {
+    pub fn name(self) -> &'static str {
+        match self {
+            Hook::SocketCreate => "SocketCreate",
+            Hook::Connect4 => "Connect4",
+            Hook::Connect6 => "Connect6",
+            Hook::Egress => "Egress",
+        }
+    }
+
     /// BPF_PROG_TYPE_*
     fn program_type(self) -> u32 {
         match self {
@@ -64,7 +73,7 @@ pub struct LoadError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "load the BPF program for {:?}: {}", self.hook, self.source)?;
+        write!(f, "load the BPF program for {}: {}", self.hook.name(), self.source)?;
         match self.source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) if self.verifier_log.is_empty() => {
                 f.write_str(" (this takes root outside of any container: CAP_BPF and CAP_NET_ADMIN)")?;

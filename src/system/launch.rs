@@ -185,15 +185,10 @@ impl Launch {
     }
 }
 
-unsafe extern "C" {
-    /// As `fork`, but for the care that programs of several threads need.
-    fn _Fork() -> libc::pid_t;
-}
-
 /// A copy of this process; `None` in the copy.
 pub fn fork() -> io::Result<Option<Child>> {
     // SAFETY: this process has one thread, so the copy may go on as a normal program.
-    match unsafe { _Fork() } {
+    match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),
         pid => Ok(Some(Child { pid, ended: None })),

@@ -71,7 +71,7 @@ impl Given {
     pub fn interface_name(&self) -> Answer<Option<&str>> {
         let Some(name) = self.text("interface") else { return Ok(None) };
         match name.chars().any(|character| character.is_whitespace() || character.is_control()) {
-            true => impossible(&format!("{name:?} is not an enabled interface")),
+            true => impossible(&format!("{} is not an enabled interface", Json::from(name))),
             false => Ok(Some(name)),
         }
     }

@@ -30,6 +30,8 @@ const COMPILER_RELEASE: &[&str] = &[
     // Where nothing is said at a panic, nobody needs to know where it was.
     "-Cforce-unwind-tables=no",
     "-Zlocation-detail=none",
+    // Nothing we write for people is a Debug text (tests/house_rules.rs).
+    "-Zfmt-debug=none",
     // The same for what the linker compiles, which is the C library: small, and not to be unwound.
     "-Clink-arg=-Os",
     "-Clink-arg=-fno-unwind-tables",
