@@ -183,7 +183,11 @@ pub fn remove_all(directory: &Path) -> io::Result<()> {
         other => return other,
     }
     for name in names_in(directory)? {
-        remove_all(&directory.join(name))?;
+        match remove_all(&directory.join(name)) {
+            // Others write and remove here, too: what has gone meanwhile is no reason to leave the rest.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
     }
     fs::remove_dir(directory)
 }
