@@ -1,11 +1,11 @@
 //! Files and directories while others make and remove them, too.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
 
-use mwan3::system::paths::remove_all;
+use mwan3::system::paths::{make_directory, remove_all};
 
 fn folder(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("mwan3-paths-{name}-{}", std::process::id()));
@@ -54,4 +54,21 @@ fn of_a_link_the_link_goes_and_what_is_not_there_is_told() {
     let error = remove_all(&folder.join("state")).expect_err("gone");
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     assert!(remove_all(&folder).is_ok() && !folder.exists());
+}
+
+#[test]
+fn a_directory_that_several_make_at_once_is_there_for_each() {
+    let folder = folder("making");
+    for round in 0..50 {
+        let path = folder.join(format!("{round}/a/b/c/d"));
+        let make: &(dyn Fn() + Sync) = &|| make_directory(&path).expect("made");
+        at_once(&[make; 4]);
+        assert!(path.is_dir());
+    }
+    let file = folder.join("file");
+    fs::write(&file, "").expect("written");
+    for path in [&*file, &file.join("below"), Path::new("")] {
+        assert!(make_directory(path).is_err(), "{path:?}");
+    }
+    fs::remove_dir_all(folder).expect("removed");
 }
