@@ -274,25 +274,28 @@ impl Conversation {
         let mut bytes = [0; 512];
         let mut lines = Vec::new();
         loop {
-            match self.stream.read(&mut bytes) {
+            let length = match self.stream.read(&mut bytes) {
                 Ok(0) if lines.is_empty() => return Ok(None),
                 Ok(0) => return Ok(Some(lines)),
-                Ok(length) => self.heard.extend_from_slice(bytes.get(..length).unwrap_or_default()),
+                Ok(length) => length,
                 Err(error) if is_temporary(&error) => return Ok(Some(lines)),
                 Err(error) => return Err(error),
-            }
-            take_lines(&mut self.heard, &mut lines)?;
+            };
+            take_lines(&mut self.heard, bytes.get(..length).unwrap_or_default(), &mut lines)?;
         }
     }
 }
 
-fn take_lines(heard: &mut Vec<u8>, lines: &mut Vec<Json>) -> io::Result<()> {
-    while let Some(end) = heard.iter().position(|byte| *byte == b'\n') {
-        let rest = heard.split_off(end + 1);
-        let line = std::mem::replace(heard, rest);
-        match json::read(&String::from_utf8_lossy(&line)) {
-            Ok(line) => lines.push(line),
-            Err(mistake) => return Err(io::Error::new(io::ErrorKind::InvalidData, mistake.to_string())),
+/// Of what has come, `heard` keeps the line that has not ended yet. Each byte is looked at once: lines may be long.
+fn take_lines(heard: &mut Vec<u8>, piece: &[u8], lines: &mut Vec<Json>) -> io::Result<()> {
+    for part in piece.split_inclusive(|byte| *byte == b'\n') {
+        heard.extend_from_slice(part);
+        if part.ends_with(b"\n") {
+            let line = std::mem::take(heard);
+            match json::read(&String::from_utf8_lossy(&line)) {
+                Ok(line) => lines.push(line),
+                Err(mistake) => return Err(io::Error::new(io::ErrorKind::InvalidData, mistake.to_string())),
+            }
         }
     }
     Ok(())
@@ -335,14 +338,14 @@ pub fn follow(
     writeln!(&stream, "{request}")?;
     let (mut heard, mut bytes) = (Vec::new(), [0; 512]);
     loop {
-        match stream.read(&mut bytes) {
+        let length = match stream.read(&mut bytes) {
             Ok(0) => return Ok(true),
-            Ok(length) => heard.extend_from_slice(bytes.get(..length).unwrap_or_default()),
+            Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
-        }
+        };
         let mut lines = Vec::new();
-        take_lines(&mut heard, &mut lines)?;
+        take_lines(&mut heard, bytes.get(..length).unwrap_or_default(), &mut lines)?;
         for line in lines {
             if !each(line) {
                 return Ok(true);

@@ -1,6 +1,8 @@
 //! Files that are none, and output that goes nowhere: no command hangs, and none says that all is well.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -59,5 +61,28 @@ fn output_that_cannot_be_written_is_no_success() {
         let status = ended(child);
         assert_eq!(status.and_then(|status| status.code()), Some(0), "{words:?}");
     }
+    let _ = fs::remove_dir_all(folder);
+}
+
+#[test]
+fn a_caller_who_ignores_its_children_hides_none_of_ours() {
+    let folder = folder("children");
+    let scripts = folder.join("scripts");
+    fs::create_dir(&scripts).expect("made");
+    let script = scripts.join("tell");
+    fs::write(&script, "#!/bin/sh\n").expect("written");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("executable");
+    let alert = format!("config alert 'a'\n\toption method 'scripts'\n\tlist to '{}'\n", scripts.display());
+    fs::write(folder.join("mwan3"), alert).expect("written");
+    let mut command = mwan3(&folder, &["notify", "test"]);
+    // SAFETY: between fork and exec; signal takes no pointers.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let status = ended(command.spawn().expect("started"));
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
     let _ = fs::remove_dir_all(folder);
 }

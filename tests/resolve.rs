@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mwan3::system::files::name_servers;
 use mwan3::system::resolve::{Resolver, socket_addresses};
 
 const A: u8 = 1;
@@ -138,6 +139,31 @@ fn one_family_is_enough_where_the_other_is_never_answered() {
         _ => Reply::Silence,
     });
     assert_eq!(resolver(&[server]).addresses("a.org"), addresses(&["192.0.2.1"]));
+}
+
+#[test]
+fn one_family_is_enough_where_the_other_is_refused() {
+    for refused in [A, AAAA] {
+        let (server, _) = name_server(match refused {
+            A => |_, kind| match kind {
+                A => Reply::Code(2),
+                _ => Reply::Address("2001:db8::1".parse().unwrap()),
+            },
+            _ => |_, kind| match kind {
+                A => Reply::Address([192, 0, 2, 1].into()),
+                _ => Reply::Code(4),
+            },
+        });
+        let expected = if refused == A { "2001:db8::1" } else { "192.0.2.1" };
+        assert_eq!(resolver(&[server]).addresses("a.org"), addresses(&[expected]));
+    }
+}
+
+#[test]
+fn what_follows_the_address_of_a_name_server_is_a_comment() {
+    let text = "# nameserver 192.0.2.9\nnameserver 192.0.2.1 # ours\nnameserver\t2001:db8::1\r\nnameserver\n";
+    let found: Vec<IpAddr> = name_servers(text).collect();
+    assert_eq!(Ok(found), addresses(&["192.0.2.1", "2001:db8::1"]));
 }
 
 #[test]

@@ -385,7 +385,7 @@ pub fn system_name_servers() -> Vec<IpAddr> {
     name_servers(&text).filter(|server| !server.is_loopback()).collect()
 }
 
-/// Of a resolv.conf.
+/// Of a resolv.conf. What follows the address is a comment.
 pub fn name_servers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
-    text.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok())
+    text.lines().filter_map(|line| line.strip_prefix("nameserver")?.split_whitespace().next()?.parse().ok())
 }

@@ -20,7 +20,8 @@ macro_rules! program {
     };
 }
 
-/// Writing to who went away is an error, no end; and none of our files takes the place of a standard stream.
+/// Writing to who went away is an error, no end; how our children end we are told, whoever started us; and none of our
+/// files takes the place of a standard stream.
 ///
 /// # Safety
 /// There are as many words as said, terminated, for as long as the process lives.
@@ -28,6 +29,7 @@ pub unsafe fn begin(count: c_int, words: *const *const c_char) -> Vec<OsString> 
     // SAFETY: no pointers are passed but a terminated constant.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         for stream in 0..3 {
             if libc::fcntl(stream, libc::F_GETFD) < 0 {
                 libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);

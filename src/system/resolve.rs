@@ -118,15 +118,15 @@ fn ask_server(server: SocketAddr, name: &str) -> Option<Vec<IpAddr>> {
         unanswered.push(query);
     }
     let until = since_boot().saturating_add(PATIENCE);
-    let mut addresses = Vec::new();
+    let (mut addresses, mut is_in_doubt) = (Vec::new(), false);
     while !unanswered.is_empty() {
         let left = until.saturating_sub(since_boot());
         let mut message = [0; LONGEST_ANSWER];
         // No time at all would mean for ever, which is an error, too.
         let received = socket.set_read_timeout(Some(left)).and_then(|()| socket.recv(&mut message));
         let Ok(length) = received else {
-            // One family may be enough.
-            return Some(addresses).filter(|addresses| !addresses.is_empty());
+            is_in_doubt = true;
+            break;
         };
         let message = message.get(..length).unwrap_or_default();
         for place in 0..unanswered.len() {
@@ -134,15 +134,14 @@ fn ask_server(server: SocketAddr, name: &str) -> Option<Vec<IpAddr>> {
             else {
                 continue;
             };
-            if !answer.code.is_success() && !answer.code.is_name_error() {
-                return None;
-            }
+            is_in_doubt |= !answer.code.is_success() && !answer.code.is_name_error();
             addresses.extend(answer.addresses);
             unanswered.swap_remove(place);
             break;
         }
     }
-    Some(addresses)
+    // One family may be enough.
+    if is_in_doubt && addresses.is_empty() { None } else { Some(addresses) }
 }
 
 fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
