@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
+
+use mwan3::system::paths;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -58,6 +61,29 @@ fn output_that_cannot_be_written_is_no_success() {
         drop(child.stdout.take());
         let status = ended(child);
         assert_eq!(status.and_then(|status| status.code()), Some(0), "{words:?}");
+    }
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// Several hotplug scripts are the first to need the run directory at boot.
+#[test]
+fn directories_that_somebody_else_makes_meanwhile_are_as_good_as_our_own() {
+    let folder = folder("directories");
+    // Making `new` makes `new/..` be there, too.
+    paths::make_directory(&folder.join("new/../other")).expect("made");
+    assert!(folder.join("new").is_dir() && folder.join("other").is_dir());
+    for round in 0..200 {
+        let wanted = folder.join(format!("{round}/run/deep"));
+        thread::scope(|scope| {
+            let makers = [(); 4].map(|()| scope.spawn(|| paths::make_directory(&wanted)));
+            for maker in makers {
+                maker.join().expect("no panic").expect("made by one of them");
+            }
+        });
+    }
+    fs::write(folder.join("file"), "").expect("written");
+    for path in ["file", "file/below"] {
+        assert!(paths::make_directory(&folder.join(path)).is_err(), "{path}");
     }
     let _ = fs::remove_dir_all(folder);
 }

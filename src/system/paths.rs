@@ -164,16 +164,16 @@ pub fn make_new_directory(path: &Path) -> io::Result<()> {
     if unsafe { libc::mkdir(path.as_ptr(), 0o777) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// And those above it; where it is there already all is well.
+/// And those above it; where it is there already, or somebody else makes it meanwhile, all is well.
 pub fn make_directory(path: &Path) -> io::Result<()> {
-    match (make_new_directory(path), path.parent()) {
-        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            make_directory(parent)?;
-            make_new_directory(path)
-        }
-        (Err(_), _) if is_directory(path) => Ok(()),
-        (made, _) => made,
+    let mut made = make_new_directory(path);
+    if let (Err(error), Some(parent)) = (&made, path.parent())
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        make_directory(parent)?;
+        made = make_new_directory(path);
     }
+    if is_directory(path) { Ok(()) } else { made }
 }
 
 /// With all that is in it; of a link only the link itself.
