@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use crate::system::paths::is_executable;
 use crate::system::poll::unblock_all_signals;
 
 /// Where the C library looks without one.
@@ -59,6 +60,12 @@ impl Image {
             }
         }
         io::Error::from_raw_os_error(reason)
+    }
+
+    /// The first of the paths where something executable is.
+    pub(super) fn found(&self) -> &Path {
+        let mut paths = self.paths.iter().map(|path| Path::new(OsStr::from_bytes(path.to_bytes())));
+        paths.find(|path| is_executable(path)).unwrap_or(Path::new(""))
     }
 }
 
