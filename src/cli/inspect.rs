@@ -174,8 +174,8 @@ pub(super) fn dump(arguments: &Arguments) -> Result<ExitCode> {
     // What the export leaves out is told here.
     write("problems", problems_text(&loaded.problems, &plan).as_bytes())?;
     write("kernel.routing", held_routing(&host).as_bytes())?;
-    let ruleset = nftables::observe(crate::plan::TABLE)
-        .map_or_else(|error| error.to_string(), |held| held.to_string());
+    let ruleset =
+        nftables::observe(crate::plan::TABLE).map_or_else(|error| error.to_string(), |held| held.to_string());
     write("kernel.ruleset", ruleset.as_bytes())?;
     write("version", format!("mwan3 {}\n{}\n", env!("CARGO_PKG_VERSION"), settings::release()).as_bytes())?;
     say!("{}", folder.display());

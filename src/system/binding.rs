@@ -96,7 +96,10 @@ fn enter(group: &std::path::Path, programs: &[Program]) -> io::Result<()> {
         program.attach(directory.as_fd()).map_err(|error| match error.raw_os_error() {
             Some(libc::EPERM) => io::Error::new(
                 error.kind(),
-                format!("attach at {}: {error}: a cgroup above allows no other program", program.hook().name()),
+                format!(
+                    "attach at {}: {error}: a cgroup above allows no other program",
+                    program.hook().name()
+                ),
             ),
             _ => error,
         })?;
