@@ -186,3 +186,21 @@ fn a_script_that_does_not_say_whose_it_is_takes_our_place_as_the_shells() {
         assert_eq!(child.wait().code(), Some(9), "{}", name.display());
     }
 }
+
+/// `mwan3 use` changes nothing about the program but its uplink; nohup and others count on it.
+#[test]
+fn who_takes_our_place_has_the_signals_that_we_were_given() {
+    let mut launch = Launch::new(OsStr::new("grep"));
+    launch.words(&["-q".into(), "SigBlk:.*200$".into(), "/proc/self/status".into()]);
+    let Some(mut child) = fork().unwrap() else {
+        // SAFETY: an all-zero set is a valid value of that plain C type, and the pointers are to a live one.
+        unsafe {
+            let mut blocked: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&raw mut blocked, libc::SIGUSR1);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut());
+        }
+        let _ = launch.execute();
+        std::process::abort();
+    };
+    assert_eq!(child.wait().code(), Some(0));
+}

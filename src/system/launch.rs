@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use super::paths::{insert_in_order, read_to_end};
+use super::poll::unblock_all_signals;
 use super::process::environment;
 use image::Image;
 
@@ -182,6 +183,9 @@ impl Launch {
 
     /// In the child. Only calls that are safe between fork and exec, and nothing that takes memory.
     fn become_image(&self, image: &Image, streams: &[Option<RawFd>; 3]) -> io::Error {
+        if let Err(error) = unblock_all_signals() {
+            return error;
+        }
         for (number, stream) in (0..).zip(streams) {
             // SAFETY: no pointers are passed; the descriptors are open, and above the three that are replaced.
             if stream.is_some_and(|stream| unsafe { libc::dup2(stream, number) } < 0) {

@@ -6,7 +6,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use crate::system::paths::is_executable;
-use crate::system::poll::unblock_all_signals;
 
 /// Where the C library looks without one.
 const USUAL_PATH: &[u8] = b"/usr/local/bin:/bin:/usr/bin";
@@ -42,9 +41,6 @@ impl Image {
     pub(super) fn execute(&self) -> io::Error {
         // SAFETY: no pointers are passed. We ignore it; other programs count on being ended by it.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-        if let Err(error) = unblock_all_signals() {
-            return error;
-        }
         let mut reason = libc::ENOENT;
         for path in &self.paths {
             // SAFETY: the path is terminated; both lists end with a null, and all they point to lives in here.
