@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use mwan3::system::launch::Launch;
+use mwan3::system::launch::{Launch, fork};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -165,4 +165,42 @@ fn a_session_of_its_own_works_in_the_root() {
     launch.without_output();
     launch.without_complaints();
     assert!(launch.status().unwrap().success());
+}
+
+/// As from a shell, whose place `mwan3 use` takes.
+#[test]
+fn a_script_that_does_not_say_whose_it_is_takes_our_place_as_the_shells() {
+    let folder = Folder::new("plain");
+    let script = folder.file("plain-script");
+    fs::write(&script, "test \"$0:$1\" = \"$WANTED:a b\" && exit 9\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    for name in [script.as_os_str(), OsStr::new("plain-script")] {
+        let mut launch = Launch::new(name);
+        launch.set("PATH", OsStr::new(&format!("/nowhere:{}:/usr/bin:/bin", folder.0.display())));
+        launch.set("WANTED", script.as_os_str());
+        launch.word("a b");
+        let Some(mut child) = fork().unwrap() else {
+            let _ = launch.execute();
+            std::process::abort();
+        };
+        assert_eq!(child.wait().code(), Some(9), "{}", name.display());
+    }
+}
+
+/// `mwan3 use` changes nothing about the program but its uplink; nohup and others count on it.
+#[test]
+fn who_takes_our_place_has_the_signals_that_we_were_given() {
+    let mut launch = Launch::new(OsStr::new("grep"));
+    launch.words(&["-q".into(), "SigBlk:.*200$".into(), "/proc/self/status".into()]);
+    let Some(mut child) = fork().unwrap() else {
+        // SAFETY: an all-zero set is a valid value of that plain C type, and the pointers are to a live one.
+        unsafe {
+            let mut blocked: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&raw mut blocked, libc::SIGUSR1);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut());
+        }
+        let _ = launch.execute();
+        std::process::abort();
+    };
+    assert_eq!(child.wait().code(), Some(0));
 }

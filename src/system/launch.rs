@@ -9,14 +9,17 @@ use std::io::{self, Read, Write, pipe};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use super::paths::{insert_in_order, read_to_end};
+use super::poll::unblock_all_signals;
 use super::process::environment;
 use image::Image;
 
 /// What a shell says of what cannot be executed. The reason is told by a pipe.
 const NOT_EXECUTED: libc::c_int = 127;
+const SHELL: &str = "/bin/sh";
 
 #[derive(Debug)]
 enum Stream {
@@ -157,9 +160,22 @@ impl Launch {
         Ok((status, complaints?))
     }
 
-    /// Replaces this process: same number, its own exit status. Returns only where that failed.
+    /// Replaces this process: same number, its own exit status. What the kernel does not take for a program is a script
+    /// without a first line that says whose, as for every shell. Returns only where that failed.
     pub fn execute(&self) -> io::Error {
         match Image::new(&self.words, &self.environment) {
+            Ok(image) => match image.execute() {
+                error if error.raw_os_error() == Some(libc::ENOEXEC) => self.execute_as_script(image.found()),
+                error => error,
+            },
+            Err(error) => error,
+        }
+    }
+
+    fn execute_as_script(&self, script: &Path) -> io::Error {
+        let mut words = vec![OsString::from(SHELL), script.into()];
+        words.extend_from_slice(self.words.get(1..).unwrap_or_default());
+        match Image::new(&words, &self.environment) {
             Ok(image) => image.execute(),
             Err(error) => error,
         }
@@ -167,6 +183,9 @@ impl Launch {
 
     /// In the child. Only calls that are safe between fork and exec, and nothing that takes memory.
     fn become_image(&self, image: &Image, streams: &[Option<RawFd>; 3]) -> io::Error {
+        if let Err(error) = unblock_all_signals() {
+            return error;
+        }
         for (number, stream) in (0..).zip(streams) {
             // SAFETY: no pointers are passed; the descriptors are open, and above the three that are replaced.
             if stream.is_some_and(|stream| unsafe { libc::dup2(stream, number) } < 0) {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use crate::system::poll::unblock_all_signals;
+use crate::system::paths::is_executable;
 
 /// Where the C library looks without one.
 const USUAL_PATH: &[u8] = b"/usr/local/bin:/bin:/usr/bin";
@@ -41,9 +41,6 @@ impl Image {
     pub(super) fn execute(&self) -> io::Error {
         // SAFETY: no pointers are passed. We ignore it; other programs count on being ended by it.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-        if let Err(error) = unblock_all_signals() {
-            return error;
-        }
         let mut reason = libc::ENOENT;
         for path in &self.paths {
             // SAFETY: the path is terminated; both lists end with a null, and all they point to lives in here.
@@ -59,6 +56,12 @@ impl Image {
             }
         }
         io::Error::from_raw_os_error(reason)
+    }
+
+    /// The first of the paths where something executable is.
+    pub(super) fn found(&self) -> &Path {
+        let mut paths = self.paths.iter().map(|path| Path::new(OsStr::from_bytes(path.to_bytes())));
+        paths.find(|path| is_executable(path)).unwrap_or(Path::new(""))
     }
 }
 
