@@ -7,14 +7,14 @@ use crate::control::ask;
 use crate::json::Json;
 use crate::plan::{Choice, choose, percentages, uplinks};
 use crate::report::{
-    Picture, Row, Screen as Size, Snapshot, age, interface_states, last_resort_name, top_lines,
+    Picture, Row, Screen as Size, Snapshot, Traffic, age, interface_states, last_resort_name, top_lines,
 };
 use crate::system::clock::{since_boot, whole_ms};
 use crate::system::conntrack::Beginnings;
 use crate::system::failure::{Context, Result};
-use crate::system::files::{Directories, device_traffic};
+use crate::system::files::Directories;
 use crate::system::poll::{Signal, Signals, Until, wait};
-use crate::system::terminal;
+use crate::system::{host, terminal};
 
 use super::options::Arguments;
 use super::{ExitCode, show};
@@ -87,7 +87,7 @@ struct Gauge {
     beginnings: Option<Beginnings>,
     last: Duration,
     /// Device, bytes received and sent, as last seen.
-    traffic: Vec<(String, u64, u64)>,
+    traffic: Vec<Traffic>,
 }
 
 impl Gauge {
@@ -106,17 +106,17 @@ impl Gauge {
         let marks = self.beginnings.as_mut().map(Beginnings::marks);
         let states = interface_states(&snapshot);
         let mask = snapshot.config.globals.mask;
-        let traffic = device_traffic();
+        let traffic = host::traffic();
         let mut rows = Vec::new();
         for (interface, (state, since_s)) in snapshot.config.interfaces.iter().zip(states) {
             let found = snapshot.network.true_interface(&interface.name, interface.family);
             let device = found.and_then(|(_, found)| found.device.clone());
             let mut row = Row { name: interface.name.clone(), state, since_s, ..Row::default() };
-            let of_device = |(name, ..): &&(String, u64, u64)| Some(name) == device.as_ref();
+            let of_device = |traffic: &&Traffic| Some(&traffic.device) == device.as_ref();
             let (now, before) = (traffic.iter().find(of_device), self.traffic.iter().find(of_device));
             if let (Some(now), Some(before)) = (now, before) {
-                row.received = Some(a_second(now.1.saturating_sub(before.1), 8, passed_ms));
-                row.sent = Some(a_second(now.2.saturating_sub(before.2), 8, passed_ms));
+                row.received = Some(a_second(now.received.saturating_sub(before.received), 8, passed_ms));
+                row.sent = Some(a_second(now.sent.saturating_sub(before.sent), 8, passed_ms));
             }
             let mark = mask.interface(interface.id);
             row.flows = marks.as_ref().filter(|_| !is_first).map(|marks| {

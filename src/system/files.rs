@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -322,21 +322,6 @@ pub struct Lock {
     _file: fs::File,
 }
 
-/// What comes until the end, and no more than `most` of it. What came before an error is there.
-pub fn read_all(source: &mut dyn Read, most: usize, content: &mut Vec<u8>) -> io::Result<()> {
-    let mut piece = [0; 4096];
-    while content.len() < most {
-        let room = piece.len().min(most - content.len());
-        match source.read(piece.get_mut(..room).unwrap_or_default()) {
-            Ok(0) => break,
-            Ok(length) => content.extend_from_slice(piece.get(..length).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 pub fn read_line(path: &Path) -> Option<String> {
     let bytes = read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).lines().next().unwrap_or("").to_owned())
@@ -356,21 +341,6 @@ pub fn write_atomically(path: &Path, text: &str) -> io::Result<()> {
         _ => Err(error),
     });
     written.and_then(|()| fs::rename(&scratch, path))
-}
-
-/// Every device with the bytes it has received and sent.
-pub fn device_traffic() -> Vec<(String, u64, u64)> {
-    let text = text_of(Path::new("/proc/net/dev"));
-    let device = |line: &str| {
-        let (name, numbers) = line.split_once(':')?;
-        let mut numbers = numbers.split_whitespace();
-        Some((name.trim().to_owned(), numbers.next()?.parse().ok()?, numbers.nth(7)?.parse().ok()?))
-    };
-    let mut found = Vec::new();
-    for line in text.lines() {
-        found.extend(device(line));
-    }
-    found
 }
 
 /// Seconds since boot: what the status files count in.

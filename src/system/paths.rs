@@ -90,15 +90,23 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 
 pub fn read_to_end(source: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    loop {
-        let mut bytes = [0; 4096];
-        match source.read(&mut bytes) {
-            Ok(0) => return Ok(content),
-            Ok(length) => content.extend_from_slice(bytes.get(..length).unwrap_or_default()),
+    read_at_most(source, usize::MAX, &mut content)?;
+    Ok(content)
+}
+
+/// What comes until the end, and no more than `most` of it. What came before an error is there.
+pub fn read_at_most(source: &mut dyn Read, most: usize, content: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0; 4096];
+    while content.len() < most {
+        let room = piece.len().min(most - content.len());
+        match source.read(piece.get_mut(..room).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(length) => content.extend_from_slice(piece.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 pub fn executables_in(folder: &Path) -> io::Result<Vec<PathBuf>> {

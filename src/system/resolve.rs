@@ -48,14 +48,14 @@ pub fn socket_addresses(server: &str) -> Result<Vec<SocketAddr>, String> {
 
 impl Resolver {
     pub fn of_this_host() -> Resolver {
-        let settings = text_of(SETTINGS);
+        let settings = readable_text(SETTINGS);
         let mut servers: Vec<SocketAddr> =
             name_servers(&settings).map(|server| SocketAddr::new(server, DNS_PORT)).collect();
         servers.truncate(MOST_SERVERS);
         if servers.is_empty() {
             servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT));
         }
-        Resolver { hosts: text_of(HOSTS), servers, search: search_domains(&settings) }
+        Resolver { hosts: readable_text(HOSTS), servers, search: search_domains(&settings) }
     }
 
     /// Those of IPv6 first: without a route to them that is known at once.
@@ -170,7 +170,8 @@ fn search_domains(text: &str) -> Vec<String> {
     domains
 }
 
-fn text_of(path: &str) -> String {
+/// Whatever is in it: one wrong byte in a comment hides no server.
+fn readable_text(path: &str) -> String {
     let bytes = read_file(Path::new(path)).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

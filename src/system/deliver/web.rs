@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::mail::connect;
 use super::{installed, run_with_input, words};
-use crate::system::files::read_all;
+use crate::system::paths::read_at_most;
 
 /// Enough for the line with the status.
 const LONGEST_ANSWER: usize = 1024;
@@ -35,7 +35,7 @@ fn by_http(address: &str, json: &str) -> Result<(), String> {
     stream.write_all(request.as_bytes()).map_err(words)?;
     let mut answer = Vec::new();
     // What came before an error may be enough.
-    let ended = read_all(&mut stream, LONGEST_ANSWER, &mut answer);
+    let ended = read_at_most(&mut stream, LONGEST_ANSWER, &mut answer);
     let answer = String::from_utf8_lossy(&answer);
     let line = answer.lines().next().unwrap_or_default();
     match (line.split(' ').nth(1), ended) {
