@@ -70,10 +70,18 @@ const CHAPTERS: [Chapter; 5] = [
     },
 ];
 
+/// A chapter, and when it was.
+pub struct Passed {
+    pub chapter: Chapter,
+    pub begun: Instant,
+    /// It takes a moment to pull a cable, in which the line still works.
+    pub happened: Instant,
+    pub ended: Instant,
+}
+
 /// What happened when, and every flow.
 pub struct Told {
-    /// Each chapter with its beginning and end.
-    pub chapters: Vec<(Chapter, Instant, Instant)>,
+    pub chapters: Vec<Passed>,
     pub flows: Vec<Flow>,
 }
 
@@ -89,6 +97,7 @@ impl<'l> Story<'l> {
         for chapter in CHAPTERS {
             let begun = Instant::now();
             (chapter.happens)(self.lab.isp(1));
+            let happened = Instant::now();
             let seconds = if self.is_fast { chapter.seconds_if_fast } else { chapter.seconds };
             let end = begun + Duration::from_secs(seconds);
             while Instant::now() < end {
@@ -96,7 +105,7 @@ impl<'l> Story<'l> {
                 streams.listen();
                 view.show(chapter.name, begun, &streams.flows);
             }
-            chapters.push((chapter, begun, Instant::now()));
+            chapters.push(Passed { chapter, begun, happened, ended: Instant::now() });
         }
         view.close();
         Told { chapters, flows: streams.stop() }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lab::Outcome;
 
-use super::story::{Chapter, ChapterKind, Told};
+use super::story::{Chapter, ChapterKind, Passed, Told};
 use super::streams::{Flow, KINDS, Tally};
 
 /// A flow takes a millisecond, on a busy machine many: who was on the way when a line was cut was hurt by the cut.
@@ -60,10 +60,12 @@ pub fn table(told: &Told) -> String {
 }
 
 fn first_refusal(told: &Told) -> Option<(&str, &'static str, Duration)> {
-    told.chapters.iter().find_map(|(chapter, from, to)| {
-        told.flows.iter().filter(|flow| flow.is_between(*from, *to)).find_map(|flow| match &flow.outcome {
-            Outcome::Refused(reason) => Some((reason.as_str(), chapter.name, flow.at - *from)),
-            _ => None,
+    told.chapters.iter().find_map(|Passed { chapter, begun, ended, .. }| {
+        told.flows.iter().filter(|flow| flow.is_between(*begun, *ended)).find_map(|flow| {
+            match &flow.outcome {
+                Outcome::Refused(reason) => Some((reason.as_str(), chapter.name, flow.at - *begun)),
+                _ => None,
+            }
         })
     })
 }
@@ -103,10 +105,10 @@ fn belongs(flow: &Flow, from: Instant, to: Instant) -> bool {
 /// When in a chapter flows that failed were begun.
 fn failures(told: &Told, chapter: &str) -> String {
     let mut text = String::new();
-    for (_, from, to) in told.chapters.iter().filter(|(one, _, _)| one.name == chapter) {
-        for flow in told.flows.iter().filter(|flow| !flow.is_answered() && belongs(flow, *from, *to)) {
+    for Passed { begun, ended, .. } in told.chapters.iter().filter(|passed| passed.chapter.name == chapter) {
+        for flow in told.flows.iter().filter(|flow| !flow.is_answered() && belongs(flow, *begun, *ended)) {
             let kind = KINDS.get(flow.kind).map_or("?", |kind| kind.name);
-            let (since, left) = ((flow.at - *from).as_secs_f64(), (*to - flow.at).as_secs_f64());
+            let (since, left) = ((flow.at - *begun).as_secs_f64(), (*ended - flow.at).as_secs_f64());
             let _ = write!(
                 text,
                 "\n  {kind}: {:?}, {since:.3} s after its start, {left:.3} s before its end",
@@ -118,10 +120,11 @@ fn failures(told: &Told, chapter: &str) -> String {
 }
 
 fn findings(told: &Told) -> Vec<Finding> {
-    told.chapters.iter().map(|(chapter, from, to)| finding(*chapter, *from, *to, &told.flows)).collect()
+    told.chapters.iter().map(|passed| finding(passed, &told.flows)).collect()
 }
 
-fn finding(chapter: Chapter, from: Instant, to: Instant, flows: &[Flow]) -> Finding {
+fn finding(passed: &Passed, flows: &[Flow]) -> Finding {
+    let Passed { chapter, begun: from, happened, ended: to } = *passed;
     let during: Vec<&Flow> = flows.iter().filter(|flow| belongs(flow, from, to)).collect();
     let switch = match chapter.kind {
         ChapterKind::Calm => Some(Duration::ZERO),
@@ -136,7 +139,7 @@ fn finding(chapter: Chapter, from: Instant, to: Instant, flows: &[Flow]) -> Find
             back.and_then(|times| times.into_iter().max()).map(|at| at - from)
         }
     };
-    let settled = from + switch.unwrap_or_default();
+    let settled = happened.max(from + switch.unwrap_or_default());
     let tally = Tally::of(during.iter().copied());
     let is_hurt = |flow: &&&Flow| {
         KINDS.get(flow.kind).and_then(|kind| kind.only).is_some_and(|device| !flow.is_by(device))
